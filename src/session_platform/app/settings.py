@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from session_platform.errors import StartError
@@ -42,18 +42,19 @@ class Settings(BaseSettings):
     worker_concurrency: int = Field(64, ge=1, le=10_000, description="System tasks run at the same time.")
     drain_seconds: float = Field(5.0, ge=0, description="How long a stopping gateway spreads its goodbyes.")
 
+    @field_validator("issuers", "allowed_origins", "trusted_proxies", "public_codes", mode="before")
     @classmethod
-    def load(cls, **overrides: object) -> Settings:
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Settings:
         """Environment plus what the command line gave (None: not given). Raises `StartError` naming the bad setting."""
-        given = {name: value for name, value in overrides.items() if value is not None}
-        for name in ("issuers", "allowed_origins", "trusted_proxies", "public_codes"):
-            if name not in given and (text := os.environ.get(f"{PREFIX}{name.upper()}")) is not None:
-                given[name] = tuple(part.strip() for part in text.split(",") if part.strip())
         try:
-            return cls.model_validate({**_environment(cls), **given})
+            return cls(**{name: value for name, value in overrides.items() if value is not None})
         except ValidationError as error:
             first = error.errors()[0]
-            name = ".".join(str(part) for part in first["loc"])
+            name = str(first["loc"][0]) if first["loc"] else "?"
             raise StartError(f"The setting {PREFIX}{name.upper()} is not acceptable: {first['msg']}.") from None
 
     def sources(self) -> list[tuple[str, str, str, str]]:
@@ -67,10 +68,6 @@ class Settings(BaseSettings):
             )
             for name, field in type(self).model_fields.items()
         ]
-
-
-def _environment(settings: type[BaseSettings]) -> dict[str, str]:
-    return {name: os.environ[key] for name in settings.model_fields if (key := f"{PREFIX}{name.upper()}") in os.environ}
 
 
 def _shown(value: object) -> str:
