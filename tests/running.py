@@ -1,0 +1,144 @@
+"""The platform as a user runs it: ``session-platform up`` in a process of its own, on a free port, over a directory of the test."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import httpx2
+from websockets.asyncio.client import ClientConnection, connect
+
+COMMAND = str(Path(sys.executable).with_name("session-platform"))
+READY_WITHIN_S = 60
+
+
+class Running:
+    """One `up` over ``data``; start it again after `kill` or `stop` and it goes on where it was."""
+
+    def __init__(self, data: Path, speed: float = 50.0) -> None:
+        self.data = data
+        self.speed = speed
+        self.port = 0
+        self.banner: list[str] = []
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def __aenter__(self) -> Running:
+        await self.start()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._process is not None:
+            await self.kill()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def endpoint(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/v1"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    async def start(self) -> None:
+        """Start and wait until it says that it is ready; the second start takes the port of the first."""
+        self._process = await asyncio.create_subprocess_exec(
+            COMMAND, "up", "--insecure", "--port", str(self.port), "--data", str(self.data), "--simulator-speed", str(self.speed),
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        async with asyncio.timeout(READY_WITHIN_S):
+            self.banner = []
+            while not self.banner or not self.banner[-1].startswith("ready "):
+                line = (await self._output().readline()).decode()
+                assert line, f"up ended with {await self._process.wait()} before it was ready"
+                self.banner.append(line.strip())
+        self.port = int(self.banner[-1].rsplit(":", 1)[1])
+
+    def _output(self) -> asyncio.StreamReader:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        return self._process.stdout
+
+    async def kill(self) -> None:
+        """kill -9."""
+        await self._end(signal.SIGKILL)
+
+    async def stop(self) -> int:
+        """SIGTERM; the exit status."""
+        return await self._end(signal.SIGTERM)
+
+    async def _end(self, number: signal.Signals) -> int:
+        process, self._process = self._process, None
+        assert process is not None
+        if process.returncode is None:
+            process.send_signal(number)
+        async with asyncio.timeout(READY_WITHIN_S):
+            await process.communicate()
+        assert process.returncode is not None
+        return process.returncode
+
+    async def token(self, *arguments: str) -> str:
+        """A development token; ``arguments`` as for ``session-platform token``."""
+        status, out, err = await command("token", *arguments, "--data", str(self.data))
+        assert status == 0, err
+        return out.strip()
+
+    @asynccontextmanager
+    async def http(self, token: str) -> AsyncIterator[httpx2.AsyncClient]:
+        """A REST client with ``token``."""
+        headers = {"Authorization": f"Bearer {token}"}
+        async with httpx2.AsyncClient(base_url=self.url, headers=headers, timeout=30) as client:
+            yield client
+
+    @asynccontextmanager
+    async def socket(self, token: str | None = None, **options: Any) -> AsyncIterator[ClientConnection]:
+        """A raw WebSocket; with ``token`` it has sent ``connect`` and read ``connected``."""
+        async with connect(self.endpoint, subprotocols=["digital-session.v1"], **options) as socket:  # type: ignore[list-item]
+            if token is not None:
+                await send(socket, {"type": "connect", "token": token})
+                assert (await receive(socket))["type"] == "connected"
+            yield socket
+
+
+async def send(socket: ClientConnection, frame: dict[str, Any]) -> None:
+    await socket.send(json.dumps(frame))
+
+
+async def receive(socket: ClientConnection, within_s: float = 30) -> dict[str, Any]:
+    """The next frame."""
+    async with asyncio.timeout(within_s):
+        frame: dict[str, Any] = json.loads(await socket.recv())
+    return frame
+
+
+async def receive_until(socket: ClientConnection, wanted: str, within_s: float = 60) -> list[dict[str, Any]]:
+    """Every frame up to and with the first of type ``wanted``, or the first event of that short suffix."""
+    frames: list[dict[str, Any]] = []
+    async with asyncio.timeout(within_s):
+        while True:
+            frames.append(await receive(socket, within_s))
+            last = frames[-1]
+            if last["type"] == wanted or (last["type"] == "event" and last["event"]["type"].endswith(wanted)):
+                return frames
+
+
+async def command(*arguments: str, stdin: None = None) -> tuple[int, str, str]:
+    """Run ``session-platform`` with ``arguments`` as a pipe would: (exit status, stdout, stderr)."""
+    process = await asyncio.create_subprocess_exec(
+        COMMAND, *arguments, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "COLUMNS": "100"},
+    )  # fmt: skip
+    out, err = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
