@@ -48,7 +48,11 @@ class Tx(Reader, Protocol):
         ...
 
     def execute(self, sql: str, /, **params: Value) -> int:
-        """Run a statement; the number of rows it changed."""
+        """Run a statement; the number of rows it changed.
+
+        A statement that fails (as in `one` and `all`) fails the command: nothing runs after it, and the command is rolled back
+        even if it swallows the error. To meet a row that may be there, say ``ON CONFLICT``.
+        """
         ...
 
     def emit(self, event: DurableEvent, *, source: str | None = None, event_id: str | None = None) -> int:
@@ -71,7 +75,8 @@ class Store(Protocol):
         """Run ``command`` in one transaction under the heads of ``timelines``; the result leaves only after the durable commit.
 
         Whatever the command raises rolls it back and is raised here. Raises `Unavailable` when the database could not take it
-        (full disk, locked): then nothing was changed.
+        (full disk, locked): then nothing was changed. A caller that is cancelled while it waits does not learn what became of
+        its command: one that has not begun is dropped, one that has may commit.
         """
         ...
 
@@ -80,8 +85,9 @@ class Store(Protocol):
         ...
 
     def on_commit(self, callback: Callable[[Sequence[SealedEphemeral]], None], /) -> None:
-        """Call back on the event loop after every commit, with the ephemeral events of it. Only a wake-up: it may be coalesced
-        for durable events, which are read from the outbox."""
+        """Call back on the event loop after commits that emitted anything, with their ephemeral events. For durable events,
+        which are read from the outbox, it is only a wake-up: one call may stand for several commits. Commands that emit nothing
+        do not call back, so that a listener which runs some does not wake itself for ever."""
         ...
 
     def trouble(self) -> str | None:
@@ -93,16 +99,26 @@ class Store(Protocol):
         ...
 
 
-class Head(NamedTuple):
-    """Where a timeline stands. ``pruned_seq`` and ``pruned_tag`` name the last event that retention took (0, 0: none), so that
-    a cursor just before the oldest kept event can still be checked."""
+class Position(NamedTuple):
+    """A place in a timeline's history: just after the event numbered ``seq``. ``epoch`` and ``tag`` are that event's, so that
+    two histories which both have such a number are told apart. The place before the first event is `GENESIS` in every one."""
 
-    timeline: str
     epoch: int
     seq: int
     tag: int
-    pruned_seq: int
-    pruned_tag: int
+
+
+GENESIS = Position(epoch=0, seq=0, tag=0)
+
+
+class Head(NamedTuple):
+    """Where a timeline stands. ``epoch`` is what the next event gets (above that of ``last`` after a history was restored).
+    ``pruned`` names the last event that retention took (`GENESIS`: none), so that a cursor just there can still be checked."""
+
+    timeline: str
+    epoch: int
+    last: Position
+    pruned: Position
 
 
 class StoredEvent(NamedTuple):
@@ -117,3 +133,7 @@ class StoredEvent(NamedTuple):
     session_id: str | None
     service_request_id: str | None
     body: bytes
+
+    @property
+    def position(self) -> Position:
+        return Position(self.epoch, self.seq, self.tag)
