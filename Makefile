@@ -25,8 +25,9 @@ $(VENV)/.installed: requirements.lock pyproject.toml sdk/python/pyproject.toml
 	 test -n "$$python" || { echo "Python 3.11 or newer with venv is needed: 'apt install python3-venv' on Debian, 'brew install python' on macOS." >&2; exit 1; }; \
 	 test -x $(BIN)/python || "$$python" -m venv $(VENV)
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
-	$(BIN)/uv pip install --quiet --no-deps -e . -e sdk/python
+	@echo "Installing into $(VENV) …"
+	@$(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
+	@$(BIN)/uv pip install --quiet --no-deps -e . -e sdk/python
 	@touch $@
 
 run: setup ## start the platform on this machine (PORT, DATA, SPEED)

@@ -30,7 +30,8 @@ Executor = Callable[[TaskRun], Awaitable[Outcome]]
 """Does one kind of task. It may be stopped at any await, and it may run again for the same task: whatever it does outside must
 be idempotent by task id and try number."""
 
-RENEW_EVERY_S: Final = 3.0
+RENEW_EVERY_S: Final = 1.0
+"""Far more often than the lease needs: each renewal may also tell how far the work is."""
 ROUND_EVERY_S: Final = 1.0
 """The longest pause between two rounds: other processes' submissions wake nobody here."""
 ROUND_GAP_S: Final = 0.02
