@@ -1,0 +1,67 @@
+"""What operators and other machines ask: health, readiness, figures, keys, and the document of this API."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from fastapi import APIRouter, Request
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.responses import Response
+
+from session_platform.api.call import answer
+from session_platform.api.describe import TEXT, described, record
+from session_platform.api.platform import Platform
+from session_platform.api.problems import KINDS, TYPE_PREFIX, Problem, answer_with
+
+RETRY_AFTER_S: Final = 1
+router = APIRouter()
+
+
+@router.get("/healthz", **described("Whether the process lives.", schema=record(status={"const": "ok"}), public=True))
+async def read_health() -> Response:
+    return answer({"status": "ok"})
+
+
+@router.get(
+    "/readyz",
+    **described("Whether it can serve.", schema=record(status={"const": "ready"}), problems=(503,), public=True),
+)
+async def read_readiness(request: Request) -> Response:
+    platform: Platform = request.app.state.platform
+    troubles = tuple(platform.troubles())
+    if not troubles:
+        return answer({"status": "ready"})
+    problem = Problem(
+        type=TYPE_PREFIX + "unavailable",
+        title=KINDS["unavailable"].title,
+        status=503,
+        detail="Not every part is ready; `troubles` names those that are not.",
+        code="unavailable",
+        troubles=troubles,
+    )
+    return answer_with(problem, {"Retry-After": str(RETRY_AFTER_S)})
+
+
+@router.get("/metrics", **described("Figures for Prometheus.", schema=TEXT, public=True))
+async def read_metrics(request: Request) -> Response:
+    platform: Platform = request.app.state.platform
+    return Response(generate_latest(platform.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+@router.get(
+    "/.well-known/jwks.json",
+    **described(
+        "The public keys that tokens are verified with.",
+        schema=record(keys={"type": "array", "items": {"type": "object"}}),
+        public=True,
+    ),
+)
+async def read_keys(request: Request) -> Response:
+    platform: Platform = request.app.state.platform
+    return answer(platform.verifier.public_jwks())
+
+
+@router.get("/openapi.json", **described("This document.", schema={"type": "object"}, public=True))
+async def read_document(request: Request) -> Response:
+    return Response(msgspec.json.encode(request.app.openapi()), media_type="application/json")
