@@ -1,4 +1,4 @@
-"""The platform as a user runs it: ``session-platform up`` in a process of its own, on a free port, over a directory of the test."""
+"""The platform as a user runs it: ``session-platform up`` in a process of its own, over a directory of the test."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ class Running:
         await self.start()
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._process is not None:
             await self.kill()
 
@@ -54,9 +56,11 @@ class Running:
     async def start(self) -> None:
         """Start and wait until it says that it is ready; the second start takes the port of the first."""
         self._process = await asyncio.create_subprocess_exec(
-            COMMAND, "up", "--insecure", "--port", str(self.port), "--data", str(self.data), "--simulator-speed", str(self.speed),
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
-        )  # fmt: skip
+            *(COMMAND, "up", "--insecure", "--port", str(self.port), "--data", str(self.data)),
+            *("--simulator-speed", str(self.speed)),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+        )
         async with asyncio.timeout(READY_WITHIN_S):
             self.banner = []
             while not self.banner or not self.banner[-1].startswith("ready "):

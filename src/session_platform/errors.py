@@ -170,4 +170,4 @@ class TooSlow(PlatformError):
 
 
 class StartError(Exception):
-    """The platform cannot start; the message is one sentence that says what to do. The command line prints it and exits with 1."""
+    """The platform cannot start: one sentence that says what to do. The command line prints it and exits with 1."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,22 @@ async def test_kill_9_in_mid_check_loses_nothing_and_the_check_completes_after_t
     assert names(before + after).count("rte.completed") == 1
 
 
+async def test_a_check_in_a_terminal_survives_kill_9_of_the_platform_and_says_so(tmp_path: Path) -> None:
+    async with Running(tmp_path / "data", speed=4) as platform:
+        token = await platform.token("--member", "M123456")
+        async with platform.http(token) as http:
+            terminal = asyncio.create_task(check(platform, "M123456", "A789012"))
+            active = await http.get("/v1/members/M123456/context")
+            while not active.json()["service_requests"]:
+                active = await http.get("/v1/members/M123456/context")
+        await platform.kill()
+        await platform.start()
+        status, out, err = await terminal
+    assert status == 0, out + err
+    assert "Blue Cross Blue Shield" in out
+    assert "reconnect" in (out + err).lower()
+
+
 async def test_a_stopped_platform_says_goodbye_and_ends_with_zero(tmp_path: Path) -> None:
     async with Running(tmp_path / "data") as platform:
         token = await platform.token("--member", "M123456")
@@ -137,7 +154,7 @@ async def test_a_stopped_platform_says_goodbye_and_ends_with_zero(tmp_path: Path
 
 async def test_a_second_up_on_the_same_directory_says_so_in_one_sentence(tmp_path: Path) -> None:
     async with Running(tmp_path / "data"):
-        status, out, err = await command("up", "--insecure", "--port", "0", "--data", str(tmp_path / "data"))
+        status, _, err = await command("up", "--insecure", "--port", "0", "--data", str(tmp_path / "data"))
         assert status == 1
         assert len(err.strip().splitlines()) == 1
         assert str(tmp_path / "data") in err

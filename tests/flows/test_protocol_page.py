@@ -23,12 +23,16 @@ def matches(expected: Any, actual: Any, names: dict[str, Any]) -> bool:
         case str() if expected.startswith("$"):
             return bool(names.setdefault(expected, actual) == actual)
         case dict():
-            return isinstance(actual, dict) and expected.keys() == actual.keys() and all(
-                matches(value, actual[key], names) for key, value in expected.items()
+            return (
+                isinstance(actual, dict)
+                and expected.keys() == actual.keys()
+                and all(matches(value, actual[key], names) for key, value in expected.items())
             )
         case list():
-            return isinstance(actual, list) and len(expected) == len(actual) and all(
-                matches(one, other, names) for one, other in zip(expected, actual, strict=True)
+            return (
+                isinstance(actual, list)
+                and len(expected) == len(actual)
+                and all(matches(one, other, names) for one, other in zip(expected, actual, strict=True))
             )
         case _:
             return bool(expected == actual)
@@ -62,7 +66,9 @@ async def test_every_conversation_on_the_protocol_page_happens_as_written(tmp_pa
                         await send(socket, filled(json.loads(text), names))
                     case "json server":
                         frame = await receive(socket)
-                        assert matches(json.loads(text), frame, names), f"the page says {text}the platform says {frame} ({names})"
+                        assert matches(json.loads(text), frame, names), (
+                            f"the page says {text}the platform says {frame} ({names})"
+                        )
                     case _:
                         try:
                             await receive(socket)

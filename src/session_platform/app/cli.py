@@ -26,8 +26,12 @@ def up(
     host: Annotated[str | None, typer.Option(help="Address to listen on [default: 127.0.0.1].")] = None,
     port: Annotated[int | None, typer.Option(help="Port for REST and WebSocket; 0 takes a free one [default: 8080].")] = None,
     data: DataOption = None,
-    insecure: Annotated[bool | None, typer.Option("--insecure", help="Allow plaintext and development tokens, on loopback only.")] = None,
-    simulator_speed: Annotated[float | None, typer.Option(help="10: the simulated clearinghouse answers ten times faster.")] = None,
+    insecure: Annotated[
+        bool | None, typer.Option("--insecure", help="Allow plaintext and development tokens, on loopback only.")
+    ] = None,
+    simulator_speed: Annotated[
+        float | None, typer.Option(help="10: the simulated clearinghouse answers ten times faster.")
+    ] = None,
 ) -> None:
     """Start everything in one process on the embedded parts, with the clearinghouse simulator beside it."""
     settings = Settings.load(host=host, port=port, data=data, insecure=insecure, simulator_speed=simulator_speed)
@@ -71,7 +75,8 @@ def settings() -> None:
 
 
 def _register() -> None:
-    from session_platform.app.commands import check_coverage, tail
+    from session_platform.app.check_coverage import check_coverage
+    from session_platform.app.tail import tail
 
     app.command("check-coverage")(check_coverage)
     app.command("tail")(tail)

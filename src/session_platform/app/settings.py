@@ -29,17 +29,23 @@ class Settings(BaseSettings):
     port: int = Field(8080, ge=0, le=65535, description="Port for REST and WebSocket; 0 takes a free one.")
     insecure: bool = Field(False, description="Allow plaintext and development tokens; refused off loopback.")
     simulator_speed: float = Field(1.0, gt=0, description="How many times faster the simulated clearinghouse answers.")
-    clearinghouse_url: str = Field("", description="Base address of the clearinghouse; empty starts the simulator beside the platform.")
+    clearinghouse_url: str = Field(
+        "", description="Base address of the clearinghouse; empty starts the simulator beside the platform."
+    )
     clearinghouse_api_key: SecretStr = Field(SecretStr(""), description="API key for the clearinghouse.")
     jwks: str = Field("", description="File or URL of the JWKS that verifies tokens; needed without --insecure.")
     issuers: Listed = Field((), description="Accepted `iss` claims; empty accepts any issuer whose key is in the JWKS.")
-    allowed_origins: Listed = Field((), description="Origins of front ends (CORS and WebSocket); with --insecure loopback is allowed too.")
+    allowed_origins: Listed = Field(
+        (), description="Origins of front ends (CORS and WebSocket); with --insecure loopback is allowed too."
+    )
     trusted_proxies: Listed = Field((), description="Addresses or networks whose X-Forwarded-Proto is believed.")
     public_codes: Listed = Field(
-        ("check_coverage", "verify_coverage"), description="Intents and reasons that are no health data and may ride a timeline."
+        ("check_coverage", "verify_coverage"),
+        description="Intents and reasons that are no health data and may ride a timeline.",
     )
     seed: Path | None = Field(None, description="Directory of members, accounts and staff as TOML; default: the demo members.")
     worker_concurrency: int = Field(64, ge=1, le=10_000, description="System tasks run at the same time.")
+    retention_days: float = Field(7.0, ge=7, description="Days that a timeline keeps its events for replay.")
     drain_seconds: float = Field(5.0, ge=0, description="How long a stopping gateway spreads its goodbyes.")
 
     @field_validator("issuers", "allowed_origins", "trusted_proxies", "public_codes", mode="before")

@@ -1,0 +1,155 @@
+"""``session-platform up``: everything in one process, from the first line on the terminal to the last goodbye."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shlex
+import socket
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from session_platform.access import is_loopback
+from session_platform.app import logs
+from session_platform.app.simulator import Simulator
+from session_platform.clock import SystemClock
+from session_platform.errors import StartError, Unavailable
+
+if TYPE_CHECKING:
+    from session_platform.app.settings import Settings
+    from session_platform.app.wiring import Parts
+
+DEMO_MEMBER: Final = "M123456"
+DEMO_ACCOUNT: Final = "A789012"
+ACKNOWLEDGEMENTS_EVERY_S: Final = 1.0
+TOKEN_FOR_S: Final = 3600
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM or Ctrl-C. Raises `StartError`."""
+    import uvloop
+
+    if settings.insecure and not is_loopback(settings.host):
+        raise StartError("--insecure works on loopback only: leave --host out, or set up TLS and a JWKS.")
+    if not settings.insecure and not settings.jwks:
+        raise StartError("There is nothing to verify tokens with: set SESSION_PLATFORM_JWKS, or try it with --insecure.")
+    logs.configure()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    stopping = asyncio.Event()
+    async with contextlib.AsyncExitStack() as stack:
+        # The simulator's process starts while this one imports.
+        starting = asyncio.create_task(_clearinghouse(stack, settings))
+        await asyncio.sleep(0)
+        from session_platform.app import serve, wiring
+
+        url = await starting
+        parts = await wiring.embedded(settings, SystemClock(), url, stopping.is_set)
+        stack.push_async_callback(_close, parts)
+        listener = serve.listen(settings.host, settings.port)
+        stack.callback(listener.close)
+        await parts.follower.start()
+        server = serve.http_server(parts.api, parts.hub.protocol_class())
+        serve.on_stop_signals(stopping.set)
+        async with _background(parts):
+            serving = asyncio.create_task(server.serve(sockets=[listener]))
+            await server.listening.wait()
+            _announce(settings, listener)
+            await stopping.wait()
+            await parts.hub.drain(settings.drain_seconds)
+            server.should_exit = True
+            await serving
+
+
+async def _clearinghouse(stack: contextlib.AsyncExitStack, settings: Settings) -> str:
+    if settings.clearinghouse_url:
+        return settings.clearinghouse_url
+    simulator = await Simulator.start(settings.simulator_speed)
+    stack.push_async_callback(simulator.close)
+    return simulator.url
+
+
+@contextlib.asynccontextmanager
+async def _background(parts: Parts) -> AsyncIterator[None]:
+    """What runs beside the server. One that breaks ends the process: a supervisor starts a whole one, not half of one."""
+    async with asyncio.TaskGroup() as group:
+        running = [
+            group.create_task(work, name=name)
+            for name, work in (
+                ("follower", parts.follower.run()),
+                ("monitor", parts.monitor.run()),
+                ("worker", parts.worker.run()),
+                ("upkeep", parts.upkeep.run()),
+                ("acknowledgements", _keep_acknowledgements(parts)),
+            )
+        ]
+        yield
+        for task in running:
+            task.cancel()
+
+
+async def _keep_acknowledgements(parts: Parts) -> None:
+    while True:
+        await asyncio.sleep(ACKNOWLEDGEMENTS_EVERY_S)
+        with contextlib.suppress(Unavailable):
+            await parts.acknowledgements.flush()
+
+
+async def _close(parts: Parts) -> None:
+    """Write down what was only noted, then close; a store that is away keeps nobody from ending."""
+    for flush in (parts.touches.flush, parts.acknowledgements.flush):
+        with contextlib.suppress(Unavailable):
+            await flush()
+    await parts.clearinghouse.aclose()
+    await parts.store.close()
+
+
+def _announce(settings: Settings, listener: socket.socket) -> None:
+    """What a person needs next; the last line is for programs that wait for it."""
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    http, ws = ("http", "ws") if settings.insecure else ("https", "wss")
+    lines = [
+        "Digital Session Platform",
+        f"  REST       {http}://{shown}/v1",
+        f"  WebSocket  {ws}://{shown}/v1",
+        f"  API        {http}://{shown}/openapi.json",
+        f"  Ready      {http}://{shown}/readyz",
+        f"  Data       {settings.data.resolve()}",
+    ]
+    if settings.insecure:
+        lines += _next_steps(settings, f"{ws}://{shown}/v1")
+    sys.stdout.write("\n".join([*lines, f"ready http://{shown}", ""]))
+    sys.stdout.flush()
+
+
+def _next_steps(settings: Settings, endpoint: str) -> list[str]:
+    from session_platform.app.development import Subject, development_token
+
+    token = development_token(settings, Subject(member=DEMO_MEMBER), TOKEN_FOR_S)
+    command = shlex.quote(_command())
+    data = shlex.quote(str(settings.data))
+    minted = f'"$({command} token --member {DEMO_MEMBER} --data {data})"'
+    check = f"{command} check-coverage --member {DEMO_MEMBER} --account {DEMO_ACCOUNT}"
+    return [
+        "  Insecure   plaintext and development tokens, on loopback only",
+        "",
+        f"A token of member {DEMO_MEMBER}, for an hour:",
+        f"  {token}",
+        "",
+        "Try it, in a second terminal:",
+        f"  {check} --endpoint {endpoint} --token {minted}",
+        "",
+    ]
+
+
+def _command() -> str:
+    """How the reader can call what runs here: as short as it can be from where they are."""
+    path = Path(sys.argv[0]).absolute()
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
