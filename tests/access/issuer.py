@@ -21,6 +21,7 @@ SECRET = b"a development secret of some length"
 RSA = RSAKey.generate_key(2048, {"kid": "rsa-1"})
 EC = ECKey.generate_key("P-256", {"kid": "ec-1"})
 ED = OKPKey.generate_key("Ed25519", {"kid": "ed-1"})
+STRANGER = RSAKey.generate_key(2048)
 KEYS: dict[str, RSAKey | ECKey | OKPKey] = {"RS256": RSA, "ES256": EC, "EdDSA": ED}
 
 MEMBER = {"roles": ["member"], "member_id": "M1", "account_ids": ["A1", "A2"]}
@@ -77,3 +78,17 @@ def jwks(*keys: RSAKey | ECKey | OKPKey) -> bytes:
 
 def _b64(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+class Published:
+    """A JWKS at an address that the test changes or takes down, and that counts how often it was fetched."""
+
+    def __init__(self, document: bytes | None) -> None:
+        self.document = document
+        self.fetched = 0
+
+    async def __call__(self) -> bytes:
+        self.fetched += 1
+        if self.document is None:
+            raise OSError
+        return self.document

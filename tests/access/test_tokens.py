@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
-from joserfc.jwk import ECKey, OctKey, RSAKey
+from joserfc.jwk import OctKey
 
 from session_platform.access import (
     AdminIdentity,
@@ -23,12 +22,10 @@ from session_platform.access import (
     StaffIdentity,
     StaffRole,
     TokenVerifier,
-    jwks_at,
     mint_development_token,
 )
-from session_platform.access.keys import read_jwks
 from session_platform.clock import ManualClock
-from session_platform.errors import Unauthenticated, Unavailable
+from session_platform.errors import Unauthenticated
 from tests.access.issuer import (
     ADMIN,
     EC,
@@ -41,6 +38,8 @@ from tests.access.issuer import (
     SECRET,
     SERVICE,
     STAFF,
+    STRANGER,
+    Published,
     claims,
     hs256,
     jwks,
@@ -49,20 +48,6 @@ from tests.access.issuer import (
 )
 
 NOT_A_MEMBER = {"member_id": OMIT, "account_ids": OMIT}
-
-
-class Published:
-    """A JWKS at an address that the test changes or takes down, and that counts how often it was fetched."""
-
-    def __init__(self, document: bytes | None) -> None:
-        self.document = document
-        self.fetched = 0
-
-    async def __call__(self) -> bytes:
-        self.fetched += 1
-        if self.document is None:
-            raise OSError
-        return self.document
 
 
 async def verifier(**options: Any) -> TokenVerifier:
@@ -178,7 +163,6 @@ async def test_a_well_signed_token_with_a_wrong_claim_is_refused(changes: dict[s
 
 PEM = RSA.public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 DER = RSA.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-STRANGER = RSAKey.generate_key(2048)
 
 WRONG_TOKENS: dict[str, Callable[[], str]] = {
     "alg none": lambda: unsigned(claims(), alg="none"),
@@ -255,100 +239,6 @@ async def test_only_accepted_issuers_pass_when_they_are_named() -> None:
     assert checked.verify(sign(claims()), NOW)
     with pytest.raises(Unauthenticated):
         checked.verify(sign(claims(iss="https://other.example")), NOW)
-
-
-async def test_a_token_without_a_kid_needs_the_only_key_of_its_algorithm() -> None:
-    clock = ManualClock()
-    one, two = KeyRing(Published(jwks(RSA)), clock), KeyRing(Published(jwks(RSA, STRANGER)), clock)
-    token = sign(claims(), kid=OMIT)
-    assert await TokenVerifier(one).authenticate(token, NOW)
-    with pytest.raises(Unauthenticated):
-        await TokenVerifier(two).authenticate(token, NOW)
-
-
-async def test_a_new_key_is_found_at_once_and_a_stranger_costs_one_fetch_a_minute() -> None:
-    clock = ManualClock()
-    published = Published(jwks(RSA))
-    checked = TokenVerifier(KeyRing(published, clock))
-    await checked.authenticate(sign(claims()), NOW)
-    published.document = jwks(RSA, EC)
-    clock.advance(60)
-    assert await checked.authenticate(sign(claims(), "ES256"), NOW)
-    for _ in range(20):
-        with pytest.raises(Unauthenticated):
-            await checked.authenticate(sign(claims(), "EdDSA"), NOW)
-    assert published.fetched == 2
-    clock.advance(60)
-    with pytest.raises(Unauthenticated):
-        await checked.authenticate(sign(claims(), "EdDSA"), NOW)
-    assert published.fetched == 3
-
-
-async def test_a_withdrawn_key_stops_verifying_within_five_minutes() -> None:
-    clock = ManualClock()
-    published = Published(jwks(RSA, EC))
-    checked = TokenVerifier(KeyRing(published, clock))
-    token = sign(claims(exp=NOW_S + 3600))
-    assert await checked.authenticate(token, clock.now())
-    published.document = jwks(EC)
-    clock.advance(300)
-    with pytest.raises(Unauthenticated):
-        await checked.authenticate(token, clock.now())
-
-
-async def test_an_issuers_outage_leaves_the_last_good_keys_in_force_and_is_reported() -> None:
-    clock = ManualClock()
-    published = Published(jwks(RSA))
-    checked = TokenVerifier(KeyRing(published, clock))
-    token = sign(claims(exp=NOW_S + 3600))
-    assert await checked.authenticate(token, clock.now())
-    assert checked.trouble() is None
-    for broken in (None, b"<html>", b"[" * 100_000, b"[]", b'{"keys": 1}'):
-        published.document = broken
-        clock.advance(300)
-        assert await checked.authenticate(token, clock.now())
-        assert checked.trouble() is not None
-    published.document = jwks(RSA)
-    clock.advance(60)
-    assert await checked.authenticate(token, clock.now())
-    assert checked.trouble() is None
-
-
-async def test_without_any_keys_the_platform_is_unavailable_rather_than_the_token_bad() -> None:
-    clock = ManualClock()
-    published = Published(None)
-    checked = TokenVerifier(KeyRing(published, clock))
-    with pytest.raises(Unavailable):
-        await checked.authenticate(sign(claims()), NOW)
-    assert checked.trouble() is not None
-    published.document = jwks(RSA)
-    clock.advance(1)
-    assert await checked.authenticate(sign(claims()), NOW)
-
-
-async def test_a_jwks_file_is_read_and_its_public_part_shown(tmp_path: Path) -> None:
-    path = tmp_path / "jwks.json"
-    path.write_text(json.dumps({"keys": [ED.as_dict(private=True)]}))
-    checked = TokenVerifier(KeyRing(jwks_at(str(path)), ManualClock()))
-    assert await checked.authenticate(sign(claims(), "EdDSA"), NOW)
-    (shown,) = checked.public_jwks()["keys"]
-    assert shown["kid"] == "ed-1"
-    assert "d" not in shown
-
-
-def test_keys_that_tokens_may_not_be_signed_with_are_passed_over() -> None:
-    good = RSA.as_dict(private=False)
-    others = [
-        {**good, "use": "enc"},
-        {**good, "alg": "RS512"},
-        {"kty": "oct", "k": "AAAA", "kid": "secret"},
-        ECKey.generate_key("P-384").as_dict(private=False),
-        {**good, "n": "AQAB"},
-        {"kty": "RSA"},
-        {"kty": ["RSA"]},
-        "key",
-    ]
-    assert [key.key_id for key in read_jwks(json.dumps({"keys": [*others, good]}).encode())] == ["rsa-1"]
 
 
 @given(st.one_of(st.text(max_size=200), st.binary(max_size=200).map(lambda raw: raw.decode("latin-1"))))

@@ -25,7 +25,6 @@ from session_platform.timeline import CursorCodec
 SECRET = b"a development secret of some length"
 OWN, DEPENDANT, FOREIGN = "A789012", "A789013", "A200001"
 APP = {"type": "APP", "channel": "MX_WEB"}
-CREATING = ("/v1/sessions", "/v1/sessions/{session_id}/service-requests")
 
 
 @dataclass

@@ -85,7 +85,8 @@ async def test_a_role_that_may_not_use_a_call_is_told_so_whatever_the_id(stage: 
     if real.status_code == 403:
         problem(real, 403, "forbidden")
         assert real.content == missing.content
-        assert (await stage.audit())[-1][2:] == ("refused", None, "forbidden")
+        assert (await stage.audit())[-1][2] == "refused"
+        assert (await stage.audit())[-1][4] == "forbidden"
     else:
         assert call.path in {"/v1/flags", "/v1/services"} or (role == "service" and call.method == "POST")
 
@@ -97,6 +98,13 @@ async def test_staff_without_a_relation_learn_nothing(stage: Stage, call: Call) 
         foreign, missing = await call.send(http, ids), await call.send(http, MISSING)
     problem(foreign, 404, "forbidden_or_missing")
     assert foreign.content == missing.content
+
+
+async def test_a_refusal_is_on_record_with_what_was_asked_for_unless_that_is_longer_than_any_id(stage: Stage) -> None:
+    async with stage.http(stage.member("M200001", "A200001")) as http:
+        for member_id in ("M123456", "x" * 256, "x" * 257):
+            problem(await http.get(f"/v1/members/{member_id}/context"), 404, "forbidden_or_missing")
+    assert [row[3] for row in await stage.audit()] == ["M123456", "x" * 256, None]
 
 
 @pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/v1/sessions/", "/v1/nothing", "/docs", "/%00", "/v1/sessions/a/b/c"])
@@ -363,8 +371,8 @@ async def test_without_any_keys_to_verify_with_nobody_is_called_unauthenticated(
 
 
 def test_every_error_that_a_call_can_raise_has_its_status() -> None:
-    over_the_wire_only = {"too_many_subscriptions", "replaced", "connect_timeout", "too_slow"}
-    codes = {each.code for each in descendants(PlatformError)} - over_the_wire_only
+    of_the_gateway = {"too_many_subscriptions", "replaced", "connect_timeout", "too_slow", "token_expiring"}
+    codes = {each.code for each in descendants(PlatformError)} - of_the_gateway
     assert codes == set(KINDS)
 
 

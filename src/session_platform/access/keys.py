@@ -27,7 +27,7 @@ JWKS_MAX_BYTES: Final = 1024 * 1024
 RSA_MIN_BITS: Final = 2048
 
 Loader = Callable[[], Awaitable[bytes]]
-"""Reads the JWKS document; raises `OSError`, `ValueError` or `httpx2.HTTPError` when it cannot."""
+"""Reads the JWKS document; raises `OSError`, `ValueError` or an error of httpx2 when it cannot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,7 @@ class KeyRing:
             self._tried_at_s = self._clock.monotonic()
             try:
                 self._keys = read_jwks(await self._load())
-            except (OSError, ValueError, httpx2.HTTPError):
+            except (OSError, ValueError, httpx2.HTTPError, httpx2.InvalidURL):
                 self._failed = True
                 return
             self._loaded, self._failed = True, False
@@ -173,7 +173,7 @@ def _from_address(url: str) -> Loader:
     async def load() -> bytes:
         async with (
             httpx2.AsyncClient(timeout=FETCH_TIMEOUT_S) as client,
-            asyncio.timeout(2 * FETCH_TIMEOUT_S),
+            asyncio.timeout(FETCH_TIMEOUT_S),
             client.stream("GET", url) as answer,
         ):
             answer.raise_for_status()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -25,6 +25,8 @@ STAFF: Final = StaffIdentity
 SERVICE: Final = ServiceIdentity
 ADMIN: Final = AdminIdentity
 
+ID_MAX_CHARS: Final = 256
+
 _TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _encoder: Final = msgspec.json.Encoder()
 
@@ -42,13 +44,15 @@ class NotYours(Invalid):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """``action`` is what the audit calls it. ``keys`` are the request's ``Idempotency-Key`` headers, unchecked."""
+    """``action`` is what the audit calls it; ``named`` are the ids in its path, whether there are such things or not; ``keys``
+    the ``Idempotency-Key`` headers, unchecked."""
 
     platform: Platform
     identity: Identity
     action: str
     method: str
     path: str
+    named: Mapping[str, str]
     keys: tuple[str, ...]
     traceparent: str
 
@@ -89,8 +93,14 @@ class Call:
         await self.run(lambda tx: self.allowed(tx, member_id, session_id))
 
     async def refused(self, code: str) -> None:
-        """Record that the caller was refused."""
-        await self.run(lambda tx: self._record(tx, "refused", None, None, code))
+        """Record that the caller was refused what the path names."""
+        member_id, session_id = self._named("member_id"), self._named("session_id")
+        await self.run(lambda tx: self._record(tx, "refused", member_id, session_id, code))
+
+    def _named(self, parameter: str) -> str | None:
+        """An id as the path has it, unless it is longer than any id: a record is no place for whatever somebody sends."""
+        given = self.named.get(parameter)
+        return given if given is not None and len(given) <= ID_MAX_CHARS else None
 
     def _record(
         self, tx: Tx, outcome: audit.Outcome, member_id: str | None, session_id: str | None, reason: str | None
@@ -121,6 +131,7 @@ def by(action: str, *kinds: Kind) -> Any:
             action=action,
             method=request.method,
             path=request.url.path,
+            named=request.path_params,
             keys=tuple(request.headers.getlist("idempotency-key")),
             traceparent=_traceparent(request),
         )
