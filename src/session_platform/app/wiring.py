@@ -115,6 +115,7 @@ async def embedded(settings: Settings, clock: Clock, clearinghouse_url: str, sto
     # The one process that there is has just started: whoever held a lease or asked a payer is dead.
     await worker.free_leases()
     await store.run(eligibility.free_checks)
+    await door.verifier.renew()
 
     def troubles() -> list[str]:
         stops = "The platform is stopping." if stopping() else None
