@@ -22,6 +22,7 @@ from typing import Any
 
 import uvloop
 
+from benchmarks.child import Child
 from benchmarks.gateway import REQUEST, raise_file_limit
 from session_platform.access import mint_development_token
 from session_platform.app import serve, wiring
@@ -152,35 +153,17 @@ class Listener(asyncio.Protocol):
         self.transport.write(head + b"\0\0\0\0" + payload)
 
 
-class Platform:
+class Platform(Child):
     """The server process."""
 
     def __init__(self, data: Path) -> None:
-        command = [sys.executable, "-m", "benchmarks.end_to_end", "--serve", str(data)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.port = int(self._answer()["port"])
+        super().__init__("benchmarks.end_to_end", "--serve", str(data))
         self._secret = development_secret(data)
 
     def token(self, member: str) -> str:
         claims: dict[str, Any] = {"member_id": member, "account_ids": [f"A{member[1:]}"]}
         now = SystemClock().now()
         return mint_development_token(self._secret, subject=member, roles=["member"], now=now, expires_in_s=3600, claims=claims)
-
-    async def do(self, **command: Any) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(command) + "\n")
-        self._process.stdin.flush()
-        return await asyncio.get_running_loop().run_in_executor(None, self._answer)
-
-    def _answer(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
-        return answer
-
-    def stop(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(timeout=60)
 
     async def listen(self, member: str, since: str | None, late_s: list[float]) -> tuple[Listener, asyncio.Event]:
         ready = asyncio.Event()

@@ -15,7 +15,6 @@ import gc
 import json
 import os
 import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,6 +24,7 @@ from typing import Any, cast
 
 import uvloop
 
+from benchmarks.child import Child
 from session_platform.access import Identity, OriginPolicy, Rights, TokenVerifier, TransportPolicy, mint_development_token
 from session_platform.app.serve import http_server, listen
 from session_platform.clock import SystemClock
@@ -272,37 +272,12 @@ class Crowd:
         await asyncio.sleep(0.5)
 
 
-class Server:
-    """A server process and its answers."""
-
-    def __init__(self, kind: str) -> None:
-        command = [sys.executable, "-m", "benchmarks.gateway", "--serve", kind]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.port: int = self._answer()["port"]
-
-    async def do(self, **command: Any) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(command) + "\n")
-        self._process.stdin.flush()
-        return await asyncio.get_running_loop().run_in_executor(None, self._answer)
-
-    def _answer(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
-        return answer
-
-    def stop(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(timeout=30)
-
-
 # ------------------------------------------------------------------------------------------------------------ the measurements
 
 
 async def measure(kind: str, connections: int, note: Callable[[str, str], None]) -> dict[int, float]:
     """Memory of ``connections``, then µs of CPU for each event delivered to 1,000 of them, by burst."""
-    server = Server(kind)
+    server = Child("benchmarks.gateway", "--serve", kind)
     crowd = Crowd(server.port, speaks=kind == "gateway")
     try:
         await crowd.come([f"W{number}" for number in range(WARM_UP)], subscribes=True)
@@ -326,7 +301,7 @@ async def measure(kind: str, connections: int, note: Callable[[str, str], None])
 
 
 async def deliveries(
-    server: Server, crowd: Crowd, members: list[str], burst: int, kind: str, note: Callable[[str, str], None]
+    server: Child, crowd: Crowd, members: list[str], burst: int, kind: str, note: Callable[[str, str], None]
 ) -> float:
     """µs of the server's CPU for each event, the lowest of three runs (other programs only add)."""
     some, rounds = members[:1000], 20
