@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 
 import pytest
@@ -108,14 +109,9 @@ def test_replays_go_one_after_the_other_while_the_live_ones_go_on() -> None:
         scene.deliver(6, "live"),
     ]
     seen = scene.pull() + scene.pull()
-    assert [step.entry.seq for step in seen if isinstance(step, Deliver) and step.subscription_ids == ("first",)] == [
-        3,
-        4,
-        5,
-        6,
-        7,
-        8,
-    ]
+    alone = [step.entry.seq for step in seen if isinstance(step, Deliver) and step.subscription_ids == ("first",)]
+    assert alone == [3, 4, 5, 6], "from there on it is live"
+    assert scene.deliver(7, "live", "first") in seen
     ends = [step.subscription_id for step in seen if isinstance(step, CaughtUp)]
     assert ends == ["first", "second"]
 
@@ -124,9 +120,9 @@ def test_a_replay_goes_no_further_than_the_live_ones_so_that_they_share_what_fol
     scene = Scene(*tasks(1, 2))
     scene.subscribe("live", Filter.member(["rte.*"]), 2, 2)
     scene.pull()
-    scene.subscribe("replaying", EVERYTHING, 2, 2)
-    scene.publish(*tasks(3, 4, 5, 6, 7), stored(8, "rte.completed"), *tasks(9))
-    assert scene.deliver(8, "live", "replaying") in scene.pull(8)
+    scene.subscribe("replaying", EVERYTHING, 0, 2)
+    scene.publish(stored(3, "rte.completed"), *tasks(4))
+    assert scene.deliver(3, "live", "replaying") in scene.pull(8)
 
 
 def test_one_that_begins_ahead_of_a_blocked_connection_gets_nothing_from_before_its_start() -> None:
@@ -232,14 +228,30 @@ def test_a_feed_that_was_left_and_comes_back_does_not_trust_what_it_knew_of_the_
 
 
 def test_an_answer_nobody_asked_for_is_ignored() -> None:
-    scene = Scene(*tasks(1, 2))
-    scene.subscribe("a", EVERYTHING, 2, 2)
-    scene.pull()
-    scene.feed.page(0, [scene.entry(1)])
+    scene = Scene(*tasks(1, 2, 3, 4), per_timeline_events=1)
+    scene.subscribe("a", EVERYTHING, 0, 4)
+    assert scene.pull() == [Fetch(0)]
+    scene.feed.page(1, [scene.entry(2)])
+    assert scene.pull() == []
+    scene.feed.page(0, [scene.entry(1), scene.entry(2), scene.entry(3)])
+    assert scene.pull(1) == [scene.deliver(1, "a")]
+    scene.feed.lost(9, "cursor-9")
+    scene.feed.page(2, [scene.entry(3)])
+    assert scene.pull()[:2] == [scene.deliver(2, "a"), scene.deliver(3, "a")]
     scene.feed.lost(9, "cursor-9")
     assert scene.pull() == []
-    scene.publish(*tasks(3))
-    assert scene.pull() == [scene.deliver(3, "a")]
+
+
+def test_a_feed_keeps_a_page_no_longer_than_it_reads_from_it() -> None:
+    scene = Scene(*tasks(1, 2, 3), per_timeline_events=1)
+    scene.subscribe("a", EVERYTHING, 0, 3)
+    scene.pull()
+    page = [scene.entry(1), scene.entry(2)]
+    scene.feed.page(0, page)
+    scene.pull(1)
+    assert any(kept is page for kept in gc.get_referents(scene.feed))
+    scene.pull()
+    assert not any(kept is page for kept in gc.get_referents(scene.feed))
 
 
 def test_a_replay_that_leaves_in_the_middle_lets_the_next_one_go_on() -> None:
@@ -288,6 +300,17 @@ def test_a_replay_whose_events_were_pruned_is_reset_then_caught_up_then_live() -
     assert scene.pull() == [Reset(("a",), scene.cursor(5)), CaughtUp("a", scene.cursor(5))]
     scene.publish(*tasks(6))
     assert scene.pull() == [scene.deliver(6, "a")]
+
+
+def test_a_replay_that_the_log_overtook_while_it_asked_goes_on_and_a_late_loss_does_not_concern_it() -> None:
+    scene = Scene(*tasks(1))
+    scene.subscribe("a", EVERYTHING, 1, 5)
+    assert scene.pull() == [Fetch(1)]
+    scene.publish(*tasks(2, 3))
+    assert scene.pull() == [scene.deliver(2, "a"), scene.deliver(3, "a")]
+    scene.feed.lost(3, scene.cursor(3))
+    assert not scene.feed.idle
+    assert scene.pull() == [Fetch(3)]
 
 
 def test_live_subscriptions_that_stayed_behind_the_pruned_edge_are_reset_together() -> None:
@@ -405,6 +428,20 @@ def test_no_position_is_reported_past_a_dropped_number_that_was_not_listed_yet()
     assert scene.feed.positions() == [("coverage", scene.cursor(5))]
 
 
+def test_a_reset_ends_what_was_still_to_be_listed() -> None:
+    scene = Scene(*tasks(1), per_timeline_events=4)
+    scene.subscribe("progress", Filter.member([PROGRESS]), 1, 1)
+    scene.subscribe("tasks", TASKS, 1, 1)
+    scene.pull()
+    scene.publish(progress(2), stored(3), stored(4), progress(5))
+    assert scene.pull(1, conflate=True) == [scene.deliver(3, "tasks")]
+    scene.publish(*tasks(6, 7, 8))
+    assert scene.pull() == [Fetch(3)]
+    scene.feed.lost(8, scene.cursor(8))
+    scene.publish(progress(9))
+    assert scene.pull() == [Reset(("progress", "tasks"), scene.cursor(8)), scene.deliver(9, "progress")]
+
+
 def test_a_replay_is_paced_by_its_reader_and_leaves_nothing_out() -> None:
     scene = Scene(progress(1), progress(2))
     scene.subscribe("a", EVERYTHING, 0, 2)
@@ -441,6 +478,14 @@ def test_an_unnumbered_event_goes_to_live_subscriptions_that_want_it_with_the_la
 def test_an_unnumbered_event_that_nobody_wants_is_no_frame() -> None:
     assert live_scene(("tasks", TASKS)).feed.passing(ephemeral()) is None
     assert Scene(*tasks(1)).feed.passing(ephemeral()) is None
+
+
+def test_an_unnumbered_event_does_not_go_to_one_that_began_ahead_of_the_others() -> None:
+    scene = live_scene(("a", EVERYTHING))
+    scene.subscribe("ahead", EVERYTHING, 3, 3)
+    scene.pull()
+    event = ephemeral()
+    assert scene.feed.passing(event) == Passing(("a",), "cursor-1", event), "its cursor would be older than their start"
 
 
 def test_an_unnumbered_event_after_its_session_ended_is_dropped() -> None:

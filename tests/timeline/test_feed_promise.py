@@ -255,6 +255,16 @@ def test_it_does_so_across_restarts_and_older_copies(
     live_through(World(size, size * 2), [*before[:20], copy, *before[20:], first, *between, second, *between])
 
 
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 12), st.integers(1, 40))
+def test_it_does_so_in_long_lives(seed: int, per_timeline_events: int, total_entries: int) -> None:
+    # What needs many things to come together is rarely drawn act by act: dice find it, the lists above explain it.
+    dice = Random(seed)
+    often = [act for act, weight in ACTS.items() for _ in range(10 * weight)] + list(RARE_ACTS)
+    life = [(dice.choice(often), dice.randrange(10_000), dice.randrange(10_000)) for _ in range(300)]
+    live_through(World(per_timeline_events, total_entries), life)
+
+
 def test_the_model_reaches_what_it_is_about() -> None:
     """The property means nothing when nothing happens in it."""
     world, dice = World(8, 30), Random(7)

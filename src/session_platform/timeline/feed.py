@@ -169,7 +169,7 @@ class Feed:
         after, reader = self._fetching, self._reader
         self._fetching = self._reader = None
         if reader is not None:
-            if self._replays.get(reader.id) is reader:
+            if self._replays.get(reader.id) is reader and after == reader.after:
                 self._restart([reader], head_seq, head_cursor)
         elif self._live and after == self._at:
             self._restart([each for each in self._live.values() if each.after <= self._at], head_seq, head_cursor)
@@ -201,10 +201,10 @@ class Feed:
     @property
     def idle(self) -> bool:
         """Whether a pull would find nothing to do."""
-        if self._resets or (self._live and self._can_move(None, self._at)):
+        if self._resets or (self._live and self._live_are_behind() and self._can_read(self._at)):
             return False
         replay = next(iter(self._replays.values()), None)
-        return replay is None or (replay.after < self._goal(replay) and not self._can_move(replay, replay.after))
+        return replay is None or (replay.after < self._goal(replay) and not self._can_read(replay.after))
 
     # ------------------------------------------------------------------------------------------------------------- moving on
 
@@ -221,8 +221,6 @@ class Feed:
         return more
 
     def _advance_live(self, steps: list[Step], room: int, conflate: bool) -> bool:
-        if self._fetching is not None and self._reader is None:
-            return False
         entries = self._read(self._at, room + _REACH_EVENTS if conflate else room)
         if entries is None:
             return self._fetch(self._at, None, steps)
@@ -249,15 +247,19 @@ class Feed:
 
     def _advance_replay(self, replay: _Subscription, steps: list[Step], room: int) -> bool:
         missing = self._goal(replay) - replay.after
-        if missing <= 0:
-            steps.append(CaughtUp(replay.id, replay.cursor))
-            self._join(replay)
-            return True
-        if self._waits(replay):
-            return False
-        entries = self._read(replay.after, min(room, missing))
-        if not entries:
-            return self._fetch(replay.after, replay, steps)
+        if missing > 0:
+            entries = self._read(replay.after, min(room, missing))
+            if not entries:
+                return self._fetch(replay.after, replay, steps)
+            self._replay(steps, replay, entries)
+            if len(entries) == room or len(entries) < missing:
+                return True
+        steps.append(CaughtUp(replay.id, replay.cursor))
+        self._join(replay)
+        return True
+
+    def _replay(self, steps: list[Step], replay: _Subscription, entries: Sequence[Entry]) -> None:
+        """Pass these entries with one replay alone."""
         for entry in entries:
             if replay.matches(entry.name, entry.session_id, entry.service_request_id):
                 steps.append(Deliver((replay.id,), entry, ()))
@@ -265,7 +267,6 @@ class Feed:
             if entry.name == _SESSION_ENDED:
                 self._note_end(entry)
         replay.after, replay.cursor = entries[-1].seq, entries[-1].cursor
-        return True
 
     def _goal(self, replay: _Subscription) -> int:
         return max(replay.until, self._at) if self._live else replay.until
@@ -319,18 +320,12 @@ class Feed:
         steps.append(Fetch(after))
         return True
 
-    def _waits(self, reader: _Subscription | None) -> bool:
-        return self._fetching is not None and self._reader is reader
-
     def _live_are_behind(self) -> bool:
         entries = self._read(self._at, 1)
         return entries is None or len(entries) > 0
 
-    def _can_move(self, reader: _Subscription | None, after: int) -> bool:
-        if self._waits(reader):
-            return False
-        entries = self._read(after, 1)
-        return bool(entries) or (self._fetching is None and (entries is None or reader is not None))
+    def _can_read(self, after: int) -> bool:
+        return bool(self._read(after, 1)) or self._fetching is None
 
     def _hindmost(self) -> _Subscription:
         return min(self._live.values(), key=lambda each: each.after)
