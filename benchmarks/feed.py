@@ -1,8 +1,7 @@
 """What an event costs from the router to the frame's edge: `python -m benchmarks.feed`.
 
 One timeline, events of 700 bytes, each published alone (the worst case: bursts share their wakes). Every connection has one
-subscription, or one connection has them all. CPU time, medians of several runs; without
-store, frames and sockets.
+subscription, or one connection has them all. CPU time, medians of several runs; without store, frames and sockets.
 """
 
 from __future__ import annotations
