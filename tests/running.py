@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,24 +21,40 @@ READY_WITHIN_S = 60
 
 
 class Running:
-    """One `up` over ``data``; start it again after `kill` or `stop` and it goes on where it was."""
+    """One `up` over ``data``; start it again after `kill` or `stop` and it goes on where it was.
 
-    def __init__(self, data: Path, speed: float = 50.0) -> None:
+    When it ends by itself inside ``async with``, the test fails at once: clients would wait for it, politely, for minutes.
+    ``program`` is what runs in place of the command, ``log`` the file for its standard error.
+    """
+
+    def __init__(
+        self, data: Path, speed: float = 50.0, *, program: tuple[str, ...] = (COMMAND,), log: Path | None = None
+    ) -> None:
         self.data = data
         self.speed = speed
         self.port = 0
         self.banner: list[str] = []
+        self._program = program
+        self._log = log
         self._process: asyncio.subprocess.Process | None = None
+        self._test: asyncio.Task[Any] | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._ended_by_itself: int | None = None
 
     async def __aenter__(self) -> Running:
+        self._test = asyncio.current_task()
         await self.start()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        test, self._test = self._test, None
         if self._process is not None:
             await self.kill()
+        if test is not None and self._ended_by_itself is not None:
+            test.uncancel()
+            raise AssertionError(f"up ended by itself, with {self._ended_by_itself}") from error
 
     @property
     def url(self) -> str:
@@ -49,18 +65,24 @@ class Running:
         return f"ws://127.0.0.1:{self.port}/v1"
 
     @property
+    def runs(self) -> bool:
+        return self._process is not None
+
+    @property
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
 
     async def start(self) -> None:
         """Start and wait until it says that it is ready; the second start takes the port of the first."""
-        self._process = await asyncio.create_subprocess_exec(
-            *(COMMAND, "up", "--insecure", "--port", str(self.port), "--data", str(self.data)),
-            *("--simulator-speed", str(self.speed)),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-        )
+        with contextlib.nullcontext() if self._log is None else self._log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *(*self._program, "up", "--insecure", "--port", str(self.port), "--data", str(self.data)),
+                *("--simulator-speed", str(self.speed)),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+            )
         async with asyncio.timeout(READY_WITHIN_S):
             self.banner = []
             while not self.banner or not self.banner[-1].startswith("ready "):
@@ -68,6 +90,13 @@ class Running:
                 assert line, f"up ended with {await self._process.wait()} before it was ready"
                 self.banner.append(line.strip())
         self.port = int(self.banner[-1].rsplit(":", 1)[1])
+        self._watching = asyncio.create_task(self._watch(self._process))
+
+    async def _watch(self, process: asyncio.subprocess.Process) -> None:
+        status = await process.wait()
+        if process is self._process and self._test is not None:
+            self._ended_by_itself = status
+            self._test.cancel()
 
     def _output(self) -> asyncio.StreamReader:
         assert self._process is not None
@@ -82,10 +111,14 @@ class Running:
         """SIGTERM; the exit status."""
         return await self._end(signal.SIGTERM)
 
-    async def _end(self, number: signal.Signals) -> int:
+    async def ended(self) -> int:
+        """Wait until it ends by itself, as it is meant to; the exit status."""
+        return await self._end(None)
+
+    async def _end(self, number: signal.Signals | None) -> int:
         process, self._process = self._process, None
         assert process is not None
-        if process.returncode is None:
+        if process.returncode is None and number is not None:
             process.send_signal(number)
         async with asyncio.timeout(READY_WITHIN_S):
             await process.communicate()
@@ -98,14 +131,14 @@ class Running:
         assert status == 0, err
         return out.strip()
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def http(self, token: str) -> AsyncIterator[httpx2.AsyncClient]:
         """A REST client with ``token``."""
         headers = {"Authorization": f"Bearer {token}"}
         async with httpx2.AsyncClient(base_url=self.url, headers=headers, timeout=30) as client:
             yield client
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def socket(self, token: str | None = None, **options: Any) -> AsyncIterator[ClientConnection]:
         """A raw WebSocket; with ``token`` it has sent ``connect`` and read ``connected``."""
         async with connect(self.endpoint, subprotocols=["digital-session.v1"], **options) as socket:  # type: ignore[list-item]

@@ -171,3 +171,7 @@ class TooSlow(PlatformError):
 
 class StartError(Exception):
     """The platform cannot start: one sentence that says what to do. The command line prints it and exits with 1."""
+
+
+class Broken(Exception):
+    """A part of the running platform broke, and the process ends: one sentence, printed as a `StartError`'s is."""

@@ -61,7 +61,7 @@ async def check(
     reconnect = sdk.Reconnect(max_attempts=ATTEMPTS_MAX)
     with view as show:
         async with sdk.DigitalSessionClient(endpoint, token=token, reconnect=reconnect) as client:
-            client.on("state", terminal.Reachability(show.connection).changed)
+            client.on("state", terminal.Reachability(endpoint, show.connection).changed)
             client.on("error", lambda _: None)
             session = await client.create_session(intent="check_coverage")
             fields: dict[str, Any] = {"subject": account} if account else {}

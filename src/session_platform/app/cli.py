@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from session_platform.app.settings import Settings
-from session_platform.errors import StartError
+from session_platform.errors import Broken, StartError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -83,11 +83,17 @@ def _register() -> None:
 
 
 def main() -> NoReturn:
-    """The console script: a `StartError` becomes one sentence and exit status 1."""
+    """The console script: a `StartError`, `Broken`, or a file or output that fails becomes one sentence and exit status 1."""
     _register()
     try:
         app()
-    except StartError as error:
-        typer.echo(f"session-platform: {error}", err=True)
-        sys.exit(1)
+    except (StartError, Broken) as error:
+        _end(str(error))
+    except OSError as error:
+        _end(f"{error.filename or 'The output'} cannot be used: {error.strerror or error}.")
     sys.exit(0)
+
+
+def _end(sentence: str) -> NoReturn:
+    typer.echo(f"session-platform: {sentence}", err=True)
+    sys.exit(1)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
+from typing import TextIO, cast
 
 import structlog
 
@@ -21,9 +23,31 @@ def configure() -> None:
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
     structlog.configure(
-        processors=[*stamps, *ending], logger_factory=structlog.PrintLoggerFactory(sys.stderr), cache_logger_on_first_use=True
+        processors=[*stamps, *ending],
+        logger_factory=structlog.PrintLoggerFactory(_lossy(sys.stderr)),
+        cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
     without_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=stamps, processors=[without_meta, *ending]))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+
+
+class _Lossy:
+    """What cannot be written is lost: a full disk under the log is no reason to break off what the log tells of. (The standard
+    library's handlers do the same.)"""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+
+def _lossy(stream: TextIO) -> TextIO:
+    return cast(TextIO, _Lossy(stream))

@@ -33,8 +33,8 @@ async def _tail(
     member_id = terminal.member_of(token, member)
     names = [name.strip() for listed in events for name in listed.split(",")]
     async with sdk.DigitalSessionClient(endpoint, token=token, hydrate=False) as client:
-        client.on("state", terminal.Reachability(terminal.say).changed)
-        client.on("error", lambda error: terminal.say(str(error)))
+        client.on("state", terminal.Reachability(endpoint, terminal.say).changed)
+        client.on("error", lambda error: _trouble(client, error))
         client.on("reset", lambda _: terminal.say("Events may be missing here: the platform no longer has them."))
         try:
             timeline = await client.subscribe(member_id=member_id, events=names, **_position(start))
@@ -47,6 +47,12 @@ async def _tail(
         async for envelope in timeline:
             show(envelope)
     return 0
+
+
+def _trouble(client: sdk.DigitalSessionClient, error: Exception) -> None:
+    """Say what ended nothing; what ends the client is raised, and said then."""
+    if client.state != sdk.State.FAILED:
+        terminal.say(str(error))
 
 
 def _position(start: str) -> dict[str, Any]:

@@ -20,7 +20,13 @@ EndpointOption = Annotated[
     str, typer.Option("--endpoint", envvar="SESSION_PLATFORM_ENDPOINT", help="The platform's address, such as wss://HOST/v1.")
 ]
 TokenOption = Annotated[
-    str, typer.Option("--token", envvar="SESSION_PLATFORM_TOKEN", help="A member's token; `session-platform token` prints one.")
+    str,
+    typer.Option(
+        "--token",
+        envvar="SESSION_PLATFORM_TOKEN",
+        help="A member's token; `session-platform token` prints one.",
+        callback=lambda token: token.strip(),  # what comes along when it is copied
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 
@@ -30,20 +36,23 @@ class CommandError(Exception):
 
 
 class Reachability:
-    """Says once that the connection was lost, and once that it is back."""
+    """Says once that there is no connection, and once that there is one again."""
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
+    def __init__(self, endpoint: str, tell: Callable[[str], None]) -> None:
         self._tell = tell
-        self._lost = False
+        self._missing = f"{unreachable(endpoint)} Trying again."
+        self._told = False
 
     def changed(self, state: str) -> None:
         """A client's ``state`` handler."""
-        if state == sdk.State.RECONNECTING and not self._lost:
-            self._lost = True
-            self._tell("connection lost, reconnecting")
-        if state == sdk.State.CONNECTED and self._lost:
-            self._lost = False
-            self._tell("connected again")
+        if state == sdk.State.RECONNECTING and not self._told:
+            self._told = True
+            self._tell(self._missing)
+        if state == sdk.State.CONNECTED:
+            if self._told:
+                self._tell("connected")
+            self._told = False
+            self._missing = "connection lost, reconnecting"
 
 
 def member_of(token: str, member: str | None) -> str:
@@ -62,15 +71,18 @@ def member_of(token: str, member: str | None) -> str:
     return str(claimed)
 
 
+def unreachable(endpoint: str) -> str:
+    """The platform is not there, and what to do about it."""
+    return f"The platform at {endpoint} cannot be reached: start it with `make run`, or name another one with --endpoint."
+
+
 def sentence(error: sdk.DigitalSessionError, endpoint: str) -> str:
     """What went wrong and what to do about it, for a person."""
     match error:
         case sdk.AuthenticationError():
             return "The token is not accepted, it may have expired: `session-platform token --member ID` prints a new one."
         case sdk.UnavailableError():
-            return (
-                f"The platform at {endpoint} cannot be reached: start it with `make run`, or name another one with --endpoint."
-            )
+            return unreachable(endpoint)
         case sdk.ProtocolError():
             return f"{error.message} The endpoint is {endpoint}."
         case sdk.ValidationError() if error.errors:
@@ -91,6 +103,8 @@ def run(work: Coroutine[Any, Any, int], endpoint: str, *, interrupted: str = "",
         # What is still buffered has nowhere to go; without this the interpreter would complain at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0
+    except OSError:
+        raise  # the output cannot be written: `cli.main` says so for every command
     except (CommandError, ValueError) as error:
         say(str(error))
         status = 1

@@ -7,15 +7,18 @@ import contextlib
 import shlex
 import socket
 import sys
-from collections.abc import AsyncIterator
+import traceback
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
 
 from session_platform.access import is_loopback
 from session_platform.app import logs
 from session_platform.app.simulator import Simulator
 from session_platform.clock import SystemClock
-from session_platform.errors import StartError, Unavailable
+from session_platform.errors import Broken, StartError, Unavailable
 
 if TYPE_CHECKING:
     from session_platform.app.settings import Settings
@@ -26,9 +29,11 @@ DEMO_ACCOUNT: Final = "A789012"
 ACKNOWLEDGEMENTS_EVERY_S: Final = 1.0
 TOKEN_FOR_S: Final = 3600
 
+_log = structlog.get_logger(__name__)
+
 
 def run(settings: Settings) -> None:
-    """Serve until SIGTERM or Ctrl-C. Raises `StartError`."""
+    """Serve until SIGTERM or Ctrl-C. Raises `StartError`, and `Broken` when one of the parts breaks while it serves."""
     import uvloop
 
     if settings.insecure and not is_loopback(settings.host):
@@ -48,7 +53,8 @@ async def _serve(settings: Settings) -> None:
         await asyncio.sleep(0)
         from session_platform.app import serve, wiring
 
-        url = await starting
+        simulator = await starting
+        url = settings.clearinghouse_url if simulator is None else simulator.url
         parts = await wiring.embedded(settings, SystemClock(), url, stopping.is_set)
         stack.push_async_callback(_close, parts)
         listener = serve.listen(settings.host, settings.port)
@@ -56,8 +62,8 @@ async def _serve(settings: Settings) -> None:
         await parts.follower.start()
         server = serve.http_server(parts.api, parts.hub.protocol_class())
         serve.on_stop_signals(stopping.set)
-        async with _background(parts):
-            serving = asyncio.create_task(server.serve(sockets=[listener]))
+        async with _background(parts, simulator) as group:
+            serving = group.create_task(_part("server", server.serve(sockets=[listener])))
             await server.listening.wait()
             _announce(settings, listener)
             await stopping.wait()
@@ -66,31 +72,53 @@ async def _serve(settings: Settings) -> None:
             await serving
 
 
-async def _clearinghouse(stack: contextlib.AsyncExitStack, settings: Settings) -> str:
+async def _clearinghouse(stack: contextlib.AsyncExitStack, settings: Settings) -> Simulator | None:
+    """None: the settings name another clearinghouse."""
     if settings.clearinghouse_url:
-        return settings.clearinghouse_url
+        return None
     simulator = await Simulator.start(settings.simulator_speed)
     stack.push_async_callback(simulator.close)
-    return simulator.url
+    return simulator
 
 
 @contextlib.asynccontextmanager
-async def _background(parts: Parts) -> AsyncIterator[None]:
+async def _background(parts: Parts, simulator: Simulator | None) -> AsyncIterator[asyncio.TaskGroup]:
     """What runs beside the server. One that breaks ends the process: a supervisor starts a whole one, not half of one."""
-    async with asyncio.TaskGroup() as group:
-        running = [
-            group.create_task(work, name=name)
-            for name, work in (
-                ("follower", parts.follower.run()),
-                ("monitor", parts.monitor.run()),
-                ("worker", parts.worker.run()),
-                ("upkeep", parts.upkeep.run()),
-                ("acknowledgements", _keep_acknowledgements(parts)),
-            )
-        ]
-        yield
-        for task in running:
-            task.cancel()
+    running = {
+        "follower": parts.follower.run(),
+        "monitor": parts.monitor.run(),
+        "worker": parts.worker.run(),
+        "upkeep": parts.upkeep.run(),
+        "acknowledgements": _keep_acknowledgements(parts),
+    }
+    if simulator is not None:
+        running["simulator"] = simulator.keep()
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_part(name, work), name=name) for name, work in running.items()]
+            yield group
+            for task in tasks:
+                task.cancel()
+    except ExceptionGroup as broken:
+        raise broken.exceptions[0] from None
+
+
+async def _part(name: str, work: Coroutine[Any, Any, None]) -> None:
+    """Work that is not meant to end by an error. Raises `Broken`; the log has the place, never the message: that may quote
+    health data."""
+    try:
+        await work
+    except Exception as error:  # noqa: BLE001 - whatever it is, it ends the process in one sentence
+        first: Exception = error
+        while isinstance(first, ExceptionGroup):
+            first = first.exceptions[0]
+        stack = traceback.extract_tb(first.__traceback__)
+        _log.critical("part.broken", part=name, error=type(first).__name__, stack=stack.format())
+        place = f" at {Path(stack[-1].filename).name}:{stack[-1].lineno}" if stack else ""
+        raise Broken(
+            f"The platform ended because its {name} broke ({type(first).__name__}{place}): start it again, "
+            "nothing acknowledged is lost; the log above says more for a report."
+        ) from None
 
 
 async def _keep_acknowledgements(parts: Parts) -> None:

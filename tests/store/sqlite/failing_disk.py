@@ -9,7 +9,7 @@ from typing import Literal
 import apsw
 
 NAME = "failing-disk"
-Operation = Literal["log write", "log sync", "database write", "database sync", "database read"]
+Operation = Literal["log write", "log growth", "log sync", "database write", "database sync", "database read"]
 
 
 class Disk:
@@ -44,6 +44,8 @@ class _Log(apsw.VFSFile):
 
     def xWrite(self, data: bytes, offset: int) -> None:
         self.disk.does("log write")
+        if offset + len(data) > self.xFileSize():
+            self.disk.does("log growth")
         super().xWrite(data, offset)
 
     def xSync(self, flags: int) -> None:

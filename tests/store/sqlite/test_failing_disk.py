@@ -19,7 +19,7 @@ from session_platform.store import Reader, Tx
 from session_platform.store.sqlite import SqliteStore
 from session_platform.store.sqlite.database import DATABASE_FILE
 from tests.store.history import assert_whole
-from tests.store.samples import Command, created, effect, effects, emitted, make_effects, run_as_one_batch
+from tests.store.samples import PATIENCE_S, Command, created, effect, effects, emitted, make_effects, run_as_one_batch
 from tests.store.sqlite.failing_disk import NAME, Disk, Operation, failing_disk
 
 _MEASURE = "PRAGMA page_count"
@@ -42,8 +42,9 @@ async def store(tmp_path: Path, disk: Disk) -> AsyncIterator[SqliteStore]:
 
 async def until_ready(store: SqliteStore) -> None:
     """Nobody writes: the store finds out by itself that it can work again."""
-    while store.trouble() is not None:
-        await store.read(lambda reader: reader.one("SELECT 1"))
+    async with asyncio.timeout(PATIENCE_S):
+        while store.trouble() is not None:
+            await store.read(lambda reader: reader.one("SELECT 1"))
 
 
 def leaves_room(pages: int) -> Callable[[Tx], None]:
@@ -86,6 +87,18 @@ async def test_a_disk_that_is_full_in_mid_batch_costs_only_what_did_not_fit(stor
     fresh = await store.run(heavy("fits now", runs), "M1")
     assert fresh == [2 * len(fitted) + 1, 2 * len(fitted) + 2]
     assert store.trouble() is None
+    await store.read(assert_whole)
+
+
+async def test_a_disk_that_only_the_log_itself_fills_is_no_end(store: SqliteStore, disk: Disk) -> None:
+    runs: Counter[str] = Counter()
+    for number in range(20):
+        await store.run(heavy(f"{number}", runs), "M1")
+    disk.fail("log growth", apsw.FullError, stays=True)
+    with pytest.raises(Unavailable):
+        await store.run(heavy("no room behind the log", runs), "M1")
+    await until_ready(store)
+    assert await store.run(heavy("room in the log", runs), "M1") == [41, 42]
     await store.read(assert_whole)
 
 

@@ -68,6 +68,7 @@ class Writer:
                 self._take(self._queue.get(timeout=PROBE_S if self.trouble else None), jobs)
             except queue.Empty:
                 # Nobody writes, but somebody may wait for us to become ready again.
+                self._checkpoint_when_due()
                 self.trouble = self._probe()
         while len(jobs) < BATCH_MAX_JOBS and not self._queue.empty():
             self._take(self._queue.get(), jobs)
@@ -111,7 +112,9 @@ class Writer:
         return apsw.SQLITE_OK
 
     def _checkpoint_when_due(self) -> None:
-        if self._wal_pages < CHECKPOINT_PAGES:
+        """Also in any trouble: on a full disk a log that was brought over is written from its beginning again, in its own
+        space."""
+        if self._wal_pages < CHECKPOINT_PAGES and self.trouble is None:
             return
         try:
             self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
