@@ -10,6 +10,7 @@ PORT ?= 8080
 DATA ?= data
 SPEED ?= 1.0
 PYTEST_WORKERS ?= 2
+CHAOS_ROUNDS ?= 50
 
 .PHONY: help setup run test lint types layers contract unit format generate lock bench chaos clean
 
@@ -67,8 +68,8 @@ lock: setup ## pin the newest versions that pyproject.toml allows
 bench: setup ## measure speed and memory (minutes; prints tables)
 	python -m benchmarks
 
-chaos: setup ## the long fault runs (minutes)
-	CHAOS_ROUNDS=200 pytest -q -n $(PYTEST_WORKERS) -m "chaos or not chaos" tests/faults tests/store
+chaos: setup ## the long fault runs, CHAOS_ROUNDS times (minutes)
+	CHAOS_ROUNDS=$(CHAOS_ROUNDS) pytest -q -n $(PYTEST_WORKERS) tests/faults tests/store
 
 clean: ## remove what setup and the tests made
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
