@@ -103,6 +103,7 @@ async def test_an_answer_becomes_the_result_and_the_stored_coverage_and_two_even
         "coverage_status": "ACTIVE",
         "payer_name": "BLUE CROSS",
         "effective_date": "2026-01-01",
+        "termination_date": None,
     }
     await complete(store, outcome)
     rte, updated = await events(store)
@@ -142,11 +143,14 @@ async def test_an_answer_becomes_the_result_and_the_stored_coverage_and_two_even
     assert await store.read(lambda reader: coverage_at(reader, "cov_nothing")) is None
 
 
-async def test_a_result_leaves_out_what_the_payer_does_not_say(store: SqliteStore, clock: ManualClock) -> None:
+async def test_a_results_headline_is_null_where_the_payer_says_nothing(store: SqliteStore, clock: ManualClock) -> None:
     async with room(store, clock, saying(200, answer(plan("ACTIVE_COVERAGE")))) as eligibility:
         outcome = await eligibility.check(a_run())
     assert isinstance(outcome, Checked)
-    assert json.loads(outcome.result).keys() == {"coverage_status", "payer_name", "coverage"}
+    result = json.loads(outcome.result)
+    assert result.keys() == {"coverage_status", "payer_name", "effective_date", "termination_date", "coverage"}
+    assert result["effective_date"] is result["termination_date"] is None
+    assert None not in result["coverage"].values()
 
 
 async def test_no_health_data_rides_the_timeline(store: SqliteStore, clock: ManualClock) -> None:

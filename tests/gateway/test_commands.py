@@ -54,7 +54,7 @@ def test_every_frame_in_every_state_has_its_answer_and_its_close(phase: Phase, k
     expected, close = ANSWERS[(phase, kind)]
     assert [frame["type"] for frame in answers] == expected
     assert bench.closed == close
-    if answers and close is None:
+    if answers:
         assert answers[0]["id"] == "7"
     if close is not None and phase is not Phase.CLOSED:
         assert answers[-1]["fatal"] is True
@@ -72,6 +72,13 @@ def test_what_is_no_frame_ends_the_connection_with_4400(phase: Phase, text: str 
     bench = in_phase(phase)
     (error,) = bench.tell_text(text)
     assert error == {"type": "error", "code": "bad_request", "message": error["message"], "retryable": False, "fatal": True}
+    assert bench.closed == 4400
+
+
+def test_an_unknown_type_is_answered_under_the_id_of_its_frame() -> None:
+    bench = in_phase(Phase.OPEN)
+    (error,) = bench.tell(type="shout", id="7")
+    assert error.items() >= {"id": "7", "code": "bad_request", "fatal": True}.items()
     assert bench.closed == 4400
 
 

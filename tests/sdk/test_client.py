@@ -559,7 +559,8 @@ def test_one_endpoint_gives_both_addresses(endpoint: str, websocket: str, rest: 
 
 
 @pytest.mark.parametrize(
-    "endpoint", ["", "h.example/v1", "ftp://h.example/v1", "wss:///v1", "wss://h.example/v2", "wss://h/v1?token=x"]
+    "endpoint",
+    ["", "h.example/v1", "ftp://h.example/v1", "wss:///v1", "wss://h.example/v2", "wss://h/v1?token=x", "wss://me:word@h/v1"],
 )
 def test_an_endpoint_that_cannot_work_is_refused(endpoint: str) -> None:
     with pytest.raises(ValueError, match="endpoint"):

@@ -33,12 +33,12 @@ LOOK_AGAIN_S: Final = 1.0
 
 
 class RteResult(Struct, frozen=True, kw_only=True):
-    """``result_data`` of an RTE request: the headline, and all of it."""
+    """``result_data`` of an RTE request: the headline, null where the payer says nothing, and all of it."""
 
     coverage_status: CoverageStatus
-    payer_name: str | UnsetType
-    effective_date: str | UnsetType
-    termination_date: str | UnsetType
+    payer_name: str | None
+    effective_date: str | None
+    termination_date: str | None
     coverage: CoverageDetails
 
 
@@ -125,9 +125,9 @@ class Eligibility:
 
         result = RteResult(
             coverage_status=details.coverage_status,
-            payer_name=details.payer_name,
-            effective_date=details.effective_date,
-            termination_date=details.termination_date,
+            payer_name=details.payer_name or None,
+            effective_date=details.effective_date or None,
+            termination_date=details.termination_date or None,
             coverage=details,
         )
         return Checked(msgspec.json.encode(result), apply, timelines)

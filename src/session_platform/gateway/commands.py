@@ -107,10 +107,12 @@ class Commands:
         try:
             head = frames.head_of(text)
         except frames.NotAFrame:
-            raise Fatal(BadRequest("A frame is a JSON object with a type that this protocol knows.")) from None
+            raise Fatal(BadRequest("A frame is a JSON object with a type.")) from None
         move = _MOVES.get((self.phase, head.type))
         if move is None:
-            raise Fatal(BadRequest("The first frame is connect, and no other is."))
+            raise Fatal(
+                BadRequest("No frame of this type may be sent here: the first is connect, and no other is."), head.frame_id
+            )
         try:
             move(self, head, text, out)
         except PlatformError as problem:

@@ -51,7 +51,9 @@ def address(endpoint: str) -> Address:
     parts = urlsplit(endpoint)
     secure = {"ws": "", "http": "", "wss": "s", "https": "s"}.get(parts.scheme)
     path = parts.path.rstrip("/") or "/v1"
-    if secure is None or not parts.hostname or not path.endswith("/v1") or parts.query or parts.fragment:
+    # Credentials in an address would take the token's place in the Authorization header.
+    extra = parts.username or parts.password or parts.query or parts.fragment
+    if secure is None or not parts.hostname or not path.endswith("/v1") or extra:
         raise ValueError("The endpoint has to look like wss://HOST/v1.")
     return Address(f"ws{secure}://{parts.netloc}{path}", f"http{secure}://{parts.netloc}{path.removesuffix('/v1')}")
 
