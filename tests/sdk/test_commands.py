@@ -175,6 +175,35 @@ async def test_a_platform_that_does_not_run_is_named_with_the_way_to_start_it() 
     assert "make run" in err
 
 
+async def test_a_token_may_be_copied_with_its_line_end() -> None:
+    async with platform() as (_, endpoint):
+        where = ("--endpoint", endpoint, "--token", f" {MEMBER_TOKEN}\n")
+        async with program("check-coverage", *where) as check:
+            assert await check.line() == "submitted sr_1"
+
+
+async def test_a_tail_waits_for_a_platform_that_does_not_run_and_says_how_to_start_it() -> None:
+    async with platform() as (_, endpoint):
+        pass
+    async with program("tail", "--endpoint", endpoint, "--token", MEMBER_TOKEN) as tail:
+        assert tail.process.stderr is not None
+        async with asyncio.timeout(STARTED_WITHIN_S):
+            said = (await tail.process.stderr.readline()).decode()
+        assert endpoint in said
+        assert "make run" in said
+        tail.process.send_signal(signal.SIGINT)
+        assert await tail.end() == (0, "", "")
+
+
+async def test_what_ends_a_tail_is_said_once() -> None:
+    async with platform() as (inside, endpoint):
+        inside.refuse.append((4401, "unauthenticated"))
+        status, _, err = await run("tail", "--endpoint", endpoint, "--token", MEMBER_TOKEN)
+        assert status == 1
+        assert len(err.splitlines()) == 1
+        assert "prints a new one" in err
+
+
 async def test_a_tail_as_json_is_a_journal_that_a_later_one_goes_on_from() -> None:
     async with platform() as (inside, endpoint):
         inside.gateway.publish("task.assigned", {"member_id": "M1", "task_id": "t1"})

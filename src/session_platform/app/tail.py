@@ -51,7 +51,7 @@ async def _tail(
 
 def _trouble(client: sdk.DigitalSessionClient, error: Exception) -> None:
     """Say what ended nothing; what ends the client is raised, and said then."""
-    if client.state != sdk.State.FAILED:
+    if client.state not in (sdk.State.FAILED, sdk.State.CLOSED):
         terminal.say(str(error))
 
 
