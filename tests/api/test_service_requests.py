@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -139,6 +140,20 @@ async def test_cancelling_ends_the_tasks_first_and_may_be_repeated(stage: Stage,
     assert first.content == again.content
     assert (first.json()["status"], first.json()["outcome"]) == ("CANCELED", "CANCELED")
     assert (await stage.events())[-2:] == ["task.completed", "service_request.completed"]
+
+
+async def test_cancelling_is_the_members_doing_and_keeps_the_session_alive(stage: Stage) -> None:
+    token = stage.token("member", sub="user-1", member_id="M123456", account_ids=("A789012",))
+    async with stage.http(token) as http:
+        session = await opened(http)
+        request = await submitted(http, session)
+        stage.clock.advance(60)
+        await http.post(f"/v1/service-requests/{request['service_request_id']}/cancel")
+        after = (await http.get(f"/v1/sessions/{session['session_id']}")).json()
+    assert after["last_activity_at"] > session["last_activity_at"]
+    body = "SELECT full_body FROM outbox WHERE name = 'task.completed'"
+    (told,) = await stage.platform.store.read(lambda reader: reader.all(body))
+    assert json.loads(told[0])["data"]["completed_by"] == "M123456"
 
 
 async def test_a_members_tasks_are_listed_in_pages(stage: Stage) -> None:

@@ -119,11 +119,14 @@ async def cancel_service_request(
 
     def command(tx: Tx) -> RequestView:
         member_id = call.reach(tx, careflow.owner(tx, service_request_id))
-        view = careflow.cancel(tx, service_request_id, call.identity.subject)
+        view = careflow.cancel(tx, service_request_id, call.identity.actor_id)
         call.allowed(tx, member_id, view.session_id)
         return shown(view, call.accounts(tx, member_id))
 
-    return answer(await call.run(command, await call.timeline_of(careflow.owner, service_request_id)))
+    view = await call.run(command, await call.timeline_of(careflow.owner, service_request_id))
+    if view.session_id is not None:
+        call.platform.touches.touch(view.session_id, active=True)
+    return answer(view)
 
 
 def reached(reader: Reader, call: Call, service_request_id: str) -> RequestView:
