@@ -20,7 +20,7 @@ help: ## list the commands
 setup: $(VENV)/.installed ## install everything into .venv, start nothing
 
 # The lock holds versions and hashes; the registry is whichever the machine's pip is set up for.
-$(VENV)/.installed: requirements.lock pyproject.toml sdk/python/pyproject.toml
+$(VENV)/.installed: requirements.lock pyproject.toml sdk/python/pyproject.toml sdk/python-producer/pyproject.toml
 	@python=$$(for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	   if command -v $$p >/dev/null && $$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then command -v $$p; break; fi; done); \
 	 test -n "$$python" || { echo "Python 3.11 or newer with venv is needed: 'apt install python3-venv' on Debian, 'brew install python' on macOS." >&2; exit 1; }; \
@@ -28,7 +28,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml sdk/python/pyproject.toml
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@echo "Installing into $(VENV) …"
 	@$(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
-	@$(BIN)/uv pip install --quiet --no-deps -e . -e sdk/python
+	@$(BIN)/uv pip install --quiet --no-deps -e . -e sdk/python -e sdk/python-producer
 	@touch $@
 
 run: setup ## start the platform on this machine (PORT, DATA, SPEED)
@@ -41,7 +41,7 @@ lint: setup ## ruff: rules and format
 	ruff format --check .
 
 types: setup ## mypy --strict
-	mypy src sdk/python/src proto-common tests benchmarks
+	mypy src sdk/python/src sdk/python-producer/src proto-common tests benchmarks
 
 layers: setup ## who may import whom
 	lint-imports --no-cache

@@ -1,0 +1,1 @@
+"""Publish events to the Digital Session Platform."""
