@@ -66,7 +66,7 @@ RIGHTS = Rights([never, on_panel], accounts_of)
 def test_each_kind_reaches_exactly_what_the_policy_gives_it(
     identity: Identity, member_id: str, reaches: bool, keeps: bool, accounts: tuple[str, ...]
 ) -> None:
-    assert RIGHTS.may_reach(READER, identity, member_id) is reaches
+    assert RIGHTS.may_act(READER, identity, member_id) is reaches
     assert allowed(RIGHTS.require_member, identity, member_id) is reaches
     assert allowed(RIGHTS.require_keeper, identity, member_id) is keeps
     assert RIGHTS.readable_accounts(READER, identity, member_id) == accounts
@@ -81,7 +81,7 @@ def test_what_does_not_exist_is_refused_to_everybody_as_if_it_were_foreign(ident
 
 
 def test_without_any_relation_staff_reach_nobody() -> None:
-    assert not Rights([], accounts_of).may_reach(READER, CARER, "M1")
+    assert not Rights([], accounts_of).may_act(READER, CARER, "M1")
 
 
 def allowed(check: Any, identity: Identity, member_id: str | None) -> bool:

@@ -7,7 +7,7 @@ from collections import deque
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from session_platform.access import MemberIdentity
+from session_platform.access import MemberIdentity, Standing
 from session_platform.contract import SealedEphemeral
 from session_platform.errors import BadCursor, ForbiddenOrMissing, PlatformError, RateLimited, Unauthenticated
 from session_platform.gateway import Limits
@@ -218,7 +218,7 @@ class Bench:
     def _permitted(self, asked: Permit) -> Outcome:
         owners = _owners(asked.scope)
         member = _member(asked.identity)
-        return Permitted(member) if owners == {member} else ForbiddenOrMissing()
+        return Permitted(member, Standing.OWN, 0) if owners == {member} else ForbiddenOrMissing()
 
     def _located(self, asked: Locate) -> Outcome:
         head = len(self.history)

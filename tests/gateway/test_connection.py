@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from session_platform.access import Standing
 from session_platform.errors import Replaced
 from session_platform.gateway import Limits
 from session_platform.gateway.delivery import Delivery
-from session_platform.gateway.effects import FetchPage, Listen, Located, Output, Unlisten
+from session_platform.gateway.effects import FetchPage, Listen, Located, Output, Permitted, Unlisten
 from session_platform.timeline import Filter
 from tests.gateway.bench import MEMBER, Bench, token
 
@@ -352,10 +353,10 @@ def test_timelines_that_were_left_are_forgotten_in_the_end_and_late_pages_for_th
     delivery = Delivery(bench.limits, bench.windows)
     out: list[Output] = []
     for number in range(500):
-        timeline = f"M{number}"
-        delivery.listen(timeline, out)
-        delivery.subscribe(timeline, Filter.member(), Located(f"sub_{number}", f"label {number}", 0, "c", 9, None))
-        delivery.pull(out)
+        permitted = Permitted(f"M{number}", Standing.OWN, 0)
+        delivery.listen(permitted, out)
+        delivery.subscribe(permitted, Filter.member(), Located(f"sub_{number}", f"label {number}", 0, "c", 9, None), 0.0)
+        delivery.pull(out, 0.0)
         delivery.unsubscribe(f"sub_{number}", out)
     assert len(delivery.timelines) <= bench.limits.subscriptions + 1
     fetch = next(each for each in out if isinstance(each, FetchPage))

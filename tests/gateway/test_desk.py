@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from session_platform.access import AdminIdentity, Identity, MemberIdentity, ServiceIdentity, StaffIdentity, StaffRole
+from session_platform.access import AdminIdentity, Identity, MemberIdentity, ServiceIdentity, StaffIdentity, StaffRole, Standing
 from session_platform.clock import ManualClock
 from session_platform.errors import BadCursor, DisabledByFlag, ForbiddenOrMissing, Unauthenticated, Unavailable
 from session_platform.gateway.effects import Acknowledge, Done, FetchPage, KeepAlive, Locate, Permit, Permitted
@@ -38,8 +38,10 @@ STAFF = StaffIdentity(
 
 
 @pytest.fixture
-def stage(store: Store, clock: ManualClock) -> Stage:
-    return Stage(store, clock)
+async def stage(store: Store, clock: ManualClock) -> Stage:
+    stage = Stage(store, clock)
+    await stage.watch.look()
+    return stage
 
 
 @pytest.mark.parametrize(
@@ -52,7 +54,7 @@ def stage(store: Store, clock: ManualClock) -> Stage:
     ],
 )
 async def test_a_granted_subscribe_is_on_the_record(stage: Stage, scope: Scope, session_id: str | None) -> None:
-    assert await stage.desk.answer(Permit(WHO, scope, None)) == Permitted(MEMBER)
+    assert await stage.desk.answer(Permit(WHO, scope, None)) == Permitted(MEMBER, Standing.OWN, 0)
     assert await stage.audit() == [("user-M1", "timeline.subscribe", MEMBER, session_id, "allowed", None)]
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from session_platform.gateway.hub import DRAINS
 from tests.gateway.bench import Bench, token
+from tests.gateway.world import Change, World
 from tests.protocol_page import blocks, matches
 
 TASKS = {"type": "member", "member_id": "M1", "events": ["task.*"]}
@@ -63,6 +64,18 @@ def reset() -> Bench:
     return bench
 
 
+def unsubscribed() -> Bench:
+    world = World()
+    world.answering = True
+    world.subscribe()
+    world.changes.append(Change(False, 0))
+    world.take(2)
+    world.settle()
+    world.connection.rechecked(world.recheck(world.rechecks.popleft()), world.now)
+    world.settle()
+    return world
+
+
 def token_expiring() -> Bench:
     bench = connected(for_s=100)
     bench.advance(40)
@@ -76,11 +89,13 @@ def goodbye() -> Bench:
     return bench
 
 
-@pytest.mark.parametrize("provoke", [position, event, reset, token_expiring, goodbye], ids=lambda each: str(each.__name__))
+@pytest.mark.parametrize(
+    "provoke", [position, event, reset, unsubscribed, token_expiring, goodbye], ids=lambda each: str(each.__name__)
+)
 def test_a_frame_sent_unasked_is_what_the_page_says(provoke: Callable[[], Bench]) -> None:
     example = EXAMPLES[provoke.__name__]
     assert matches(example, provoke().frames[-1], {}), (example, provoke().frames[-1])
 
 
 def test_every_example_on_the_page_is_provoked() -> None:
-    assert EXAMPLES.keys() == {"position", "event", "reset", "token_expiring", "goodbye"}
+    assert EXAMPLES.keys() == {"position", "event", "reset", "unsubscribed", "token_expiring", "goodbye"}

@@ -15,9 +15,10 @@ from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 from msgspec import UNSET, Struct, UnsetType
 
 from session_platform.access.claims import AUDIENCE, identity_from
-from session_platform.access.identity import Identity
+from session_platform.access.identity import Identity, StaffIdentity
 from session_platform.access.keys import KeyRing, canonical
-from session_platform.errors import Unauthenticated, Unavailable
+from session_platform.access.watch import RightsWatch
+from session_platform.errors import Revoked, Unauthenticated, Unavailable
 
 TOKEN_MAX_CHARACTERS: Final = 8192
 DEVELOPMENT_ISSUER: Final = "session-platform-development"
@@ -58,28 +59,55 @@ class TokenVerifier:
 
     ``keys`` verifies tokens of real issuers (``issuers``: the accepted ``iss``, empty accepts any whose key is in the ring).
     ``development_secret`` accepts HS256 tokens made by `mint_development_token`; without it HS256 is refused like any other
-    unknown algorithm. Neither kind of key is ever tried for the other's algorithm.
+    unknown algorithm. Neither kind of key is ever tried for the other's algorithm. ``watch`` knows what was revoked; without it
+    nothing is.
     """
 
     def __init__(
-        self, keys: KeyRing | None = None, *, development_secret: bytes | None = None, issuers: Collection[str] = ()
+        self,
+        keys: KeyRing | None = None,
+        *,
+        development_secret: bytes | None = None,
+        issuers: Collection[str] = (),
+        watch: RightsWatch | None = None,
     ) -> None:
         if development_secret is not None and len(development_secret) < DEVELOPMENT_SECRET_MIN_BYTES:
             raise ValueError(f"a development secret has at least {DEVELOPMENT_SECRET_MIN_BYTES} bytes")
         self._keys = keys
         self._secret = None if development_secret is None else OctKey.import_key(development_secret)
         self._issuers = frozenset(issuers)
+        self._watch = watch
 
     async def renew(self) -> None:
         """Read the keys now if that is due: at the start, so that `trouble` knows at once. Raises nothing."""
         if self._keys is not None:
             await self._keys.renew()
 
-    async def authenticate(self, token: str, now: datetime) -> Identity:
-        """`verify`, with keys that are up to date: an unknown one is looked for anew, at most once a minute.
+    async def look(self) -> None:
+        """Know at once, in this process, what was revoked so far: to be awaited behind the commit of a revocation. Raises
+        `Unavailable`, and then it is known within two seconds, as everywhere."""
+        if self._watch is not None:
+            await self._watch.look()
 
-        Raises `Unauthenticated`, and `Unavailable` while no keys could be read at all.
+    async def authenticate(self, token: str, now: datetime) -> Identity:
+        """`verify`, with keys that are up to date (an unknown one is looked for anew, at most once a minute) and with what was
+        revoked until at most two seconds ago.
+
+        Raises `Unauthenticated`, `Revoked`, and `Unavailable` while no keys could be read at all or, for staff, while changes
+        of rights cannot be read. Nothing is awaited behind the check for revocation: who acts on the identity in the same turn
+        of the loop misses none.
         """
+        identity = await self._authenticated(token, now)
+        if self._watch is None:
+            return identity
+        await self._watch.renew()
+        if self._watch.covers(identity):
+            raise Revoked
+        if isinstance(identity, StaffIdentity) and not self._watch.fresh:
+            raise Unavailable
+        return identity
+
+    async def _authenticated(self, token: str, now: datetime) -> Identity:
         await self.renew()
         try:
             return self.verify(token, now)
@@ -144,7 +172,7 @@ def mint_development_token(
     claims: Mapping[str, str | Sequence[str]] | None = None,
 ) -> str:
     """A token that a verifier with the same ``development_secret`` accepts; ``claims`` are those of its kind, such as
-    ``member_id``."""
+    ``member_id``, and ``jti``, by which it can be revoked."""
     issued_at = int(now.timestamp())
     standard = {"sub": subject, "roles": list(roles), "iat": issued_at, "exp": issued_at + expires_in_s}
     named = {name: value if isinstance(value, str) else list(value) for name, value in (claims or {}).items()}

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Final, NamedTuple, cast
 
-from session_platform.access import Identity, MemberIdentity
+from session_platform.access import Identity, MemberIdentity, StaffIdentity
+from session_platform.access.policy import Deed, Standing, may, role_of
 from session_platform.errors import (
     BadRequest,
     DisabledByFlag,
@@ -35,10 +36,12 @@ from session_platform.gateway.effects import (
     Output,
     Permit,
     Permitted,
+    Recheck,
     Welcome,
 )
 from session_platform.gateway.frames import answering
 from session_platform.gateway.limits import Limits, Watch
+from session_platform.gateway.tenure import Reason
 from session_platform.timeline.cursor import CursorCodec
 from session_platform.timeline.subscription import Filter
 from session_platform.timeline.window import Windows
@@ -78,20 +81,21 @@ class _Pending(NamedTuple):
     frame_id: str | None
     frame: frames.ClientFrame | BadRequest
     welcome: Welcome | None = None
+    permitted: Permitted | None = None
     wanted: Filter | None = None
 
 
 class Commands:
     """The commands of one connection. Methods append what they cause to ``out`` and may raise `Fatal`."""
 
-    __slots__ = ("_delivery", "_device_id", "_identity", "_pending", "_shared", "_watch", "phase")
+    __slots__ = ("_delivery", "_device_id", "_pending", "_shared", "_watch", "identity", "phase")
 
     def __init__(self, shared: Shared, watch: Watch, delivery: Delivery) -> None:
         self.phase = Phase.NEW
         self._shared = shared
         self._watch = watch
         self._delivery = delivery
-        self._identity: Identity | None = None
+        self.identity: Identity | None = None
         self._device_id: str | None = None
         self._pending: _Pending | None = None
 
@@ -124,6 +128,8 @@ class Commands:
         if pending is None:
             return
         try:
+            if isinstance(outcome, Revoked) and self.phase is Phase.OPEN:
+                raise Unauthenticated("The token was revoked: the old one holds.")
             if isinstance(outcome, PlatformError):
                 raise outcome
             self._go_on(pending, outcome, now, out)
@@ -155,7 +161,7 @@ class Commands:
         wanted = _filter_of(frame.subscription)
         if len(self._delivery) >= self._shared.limits.subscriptions:
             raise TooManySubscriptions
-        self._ask(Permit(self._who, frame.subscription, frame.cursor), head, frame, out)
+        self._ask(Permit(self._who, frame.subscription, frame.cursor, frame.break_glass), head, frame, out)
         self._pending = cast("_Pending", self._pending)._replace(wanted=wanted)
 
     def unsubscribe(self, head: frames.Head, text: str, out: list[Output]) -> None:
@@ -166,7 +172,7 @@ class Commands:
 
     def ack(self, head: frames.Head, text: str, out: list[Output]) -> None:
         frame = cast("frames.Ack", frames.decode(head.type, text))
-        own = self._identity.member_id if isinstance(self._identity, MemberIdentity) else None
+        own = self.identity.member_id if isinstance(self.identity, MemberIdentity) else None
         handled = [self._delivery.acknowledged(cursor, self._shared.codec, own) for cursor in frame.cursors]
         if self._device_id is not None:
             who = self._who.subject
@@ -198,24 +204,24 @@ class Commands:
                 self._authenticated(pending, outcome, out)
             case Entered(connection_id):
                 self._entered(pending, connection_id, now, out)
-            case Permitted(timeline):
-                self._permitted(pending, timeline, out)
+            case Permitted():
+                self._permitted(pending, outcome, out)
             case Located():
-                self._located(pending, outcome, out)
+                self._located(pending, outcome, now, out)
             case _:
                 pass  # done, and nothing to say
 
     def _authenticated(self, pending: _Pending, welcome: Welcome, out: list[Output]) -> None:
         if isinstance(pending.frame, BadRequest):
             raise pending.frame
-        enter = Enter(welcome.identity.subject, cast("frames.Connect", pending.frame).replaces)
+        enter = Enter(welcome.identity, cast("frames.Connect", pending.frame).replaces)
         self._pending = pending._replace(asked=enter, welcome=welcome)
         out.append(enter)
 
     def _entered(self, pending: _Pending, connection_id: str, now: float, out: list[Output]) -> None:
         welcome = cast("Welcome", pending.welcome)
         self.phase = Phase.OPEN
-        self._identity = welcome.identity
+        self.identity = welcome.identity
         self._device_id = cast("frames.Connect", pending.frame).device_id
         self._watch.opened(now)
         self._watch.token(welcome.expires_in_s, now)
@@ -233,18 +239,22 @@ class Commands:
     def _refreshed(self, pending: _Pending, welcome: Welcome, now: float, out: list[Output]) -> None:
         if _person(welcome.identity) != _person(self._who):
             raise Unauthenticated("The token is not one of this connection's subject: the old one holds.")
-        self._identity = welcome.identity
+        self.identity = welcome.identity
         self._watch.token(welcome.expires_in_s, now)
         out.append(frames.encode(frames.Refreshed(id=answering(pending.frame_id), expires_at=welcome.expires_at)))
+        if not may(role_of(welcome.identity), Standing.BREAK_GLASS, Deed.FOLLOW):
+            self._delivery.end(Reason.BREAK_GLASS_ENDED, frozenset({Standing.BREAK_GLASS}), out, now)
 
-    def _permitted(self, pending: _Pending, timeline: str, out: list[Output]) -> None:
+    def _permitted(self, pending: _Pending, permitted: Permitted, out: list[Output]) -> None:
         frame = cast("frames.Subscribe", pending.frame)
-        self._delivery.listen(timeline, out)
-        locate = Locate(timeline, frame.cursor, frame.since is not None)
-        self._pending = pending._replace(asked=locate)
+        as_of = self._delivery.listen(permitted, out)
+        if as_of is not None and isinstance(self.identity, StaffIdentity):
+            out.append(Recheck(self.identity, permitted.timeline, as_of))
+        locate = Locate(permitted.timeline, frame.cursor, frame.since is not None)
+        self._pending = pending._replace(asked=locate, permitted=permitted)
         out.append(locate)
 
-    def _located(self, pending: _Pending, start: Located, out: list[Output]) -> None:
+    def _located(self, pending: _Pending, start: Located, now: float, out: list[Output]) -> None:
         subscribed = frames.Subscribed(
             id=answering(pending.frame_id),
             subscription_id=start.subscription_id,
@@ -253,12 +263,12 @@ class Commands:
             recovered=start.recovered,
         )
         out.append(frames.encode(subscribed))
-        self._delivery.subscribe(cast("Locate", pending.asked).timeline, cast("Filter", pending.wanted), start)
+        self._delivery.subscribe(cast("Permitted", pending.permitted), cast("Filter", pending.wanted), start, now)
 
     @property
     def _who(self) -> Identity:
         """Whose connection it is; the table asks for it only when connected."""
-        return cast("Identity", self._identity)
+        return cast("Identity", self.identity)
 
 
 _Move = Callable[[Commands, frames.Head, str, list[Output]], None]
@@ -280,7 +290,6 @@ _FATAL: Final = frozenset(
         (Phase.NEW, RateLimited.code),
         (Phase.NEW, DisabledByFlag.code),
         (Phase.NEW, Revoked.code),
-        (Phase.OPEN, Revoked.code),
     }
 )
 """Refusals of a command that end the connection."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from session_platform.access import Identity
+from session_platform.access import Identity, StaffIdentity, Standing
 from session_platform.errors import PlatformError
 from session_platform.gateway.frames import Scope
 from session_platform.store.port import Position
@@ -37,20 +37,22 @@ class Authenticate:
 
 @dataclass(frozen=True, slots=True)
 class Enter:
-    """Count this connection as one of ``subject``; the one that it ``replaces``, if it is the same subject's, is closed.
+    """Count this connection as one of ``identity``; the one that it ``replaces``, if it is the same subject's, is closed.
     → `Entered`."""
 
-    subject: str
+    identity: Identity
     replaces: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """May ``identity`` subscribe to this? Granted or refused, it is on the record before the answer. → `Permitted`."""
+    """May ``identity`` subscribe to this? Granted or refused, it is on the record before the answer. ``break_glass`` is the
+    reason that was given for it. → `Permitted`."""
 
     identity: Identity
     scope: Scope
     cursor: str | None
+    break_glass: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,17 @@ class FetchPage:
     after: int
 
 
-Output = bytes | SendPing | Close | Asked | Listen | Unlisten | Acknowledge | FetchPage
+@dataclass(frozen=True, slots=True)
+class Recheck:
+    """Does ``identity`` still have a care relationship with the member of ``timeline``? It had one when ``as_of`` changes had
+    been made. Answered with `rechecked` or `recheck_failed`."""
+
+    identity: StaffIdentity
+    timeline: str
+    as_of: int
+
+
+Output = bytes | SendPing | Close | Asked | Listen | Unlisten | Acknowledge | FetchPage | Recheck
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +138,12 @@ class Entered:
 
 @dataclass(frozen=True, slots=True)
 class Permitted:
-    """``timeline`` is the routing key of what was asked for."""
+    """``timeline`` is the routing key of what was asked for, ``standing`` what gives the right to it. That was so when
+    ``as_of`` changes of rights had been made."""
 
     timeline: str
+    standing: Standing
+    as_of: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +157,17 @@ class Located:
     cursor: str
     head: int
     recovered: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rechecked:
+    """The answer to a `Recheck`, as it was when ``as_of`` changes had been made. Where the right no longer ``holds``, it ended
+    behind number ``through``; None: no number says where."""
+
+    timeline: str
+    as_of: int
+    holds: bool
+    through: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from math import ceil, inf
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
-from session_platform.errors import PlatformError, RateLimited, Replaced, Unavailable
+from session_platform.access import StaffIdentity
+from session_platform.errors import PlatformError, RateLimited, Replaced, Revoked, Unavailable
 from session_platform.gateway.commands import Shared
 from session_platform.gateway.desk import Desk
 from session_platform.gateway.effects import Authenticate, Enter, Entered, FetchPage, KeepAlive, Locate, Outcome, Permit
 from session_platform.gateway.limits import Limits
 from session_platform.gateway.transport import Link
+from session_platform.gateway.vigil import Vigil
 from session_platform.gateway.websocket import Gate
 from session_platform.timeline.history import ContinuityLost
 
@@ -29,6 +31,36 @@ class Counts(NamedTuple):
     connections: int
     connected: int
     subscriptions: int
+
+
+class Turns(Protocol):
+    """Who watches the turns in which connections are served, for measurements. It must not raise and must not take long."""
+
+    @property
+    def traced(self) -> bool:
+        """Whether `wrote` is wanted."""
+        ...
+
+    def turn_begins(self, connections: int, /) -> None: ...
+
+    def turn_ends(self, connections: int, /) -> None: ...
+
+    def wrote(self, frames: Sequence[bytes], /) -> None:
+        """These frames went into one socket."""
+        ...
+
+
+class _Unwatched:
+    traced: Final = False
+
+    def turn_begins(self, _connections: int, /) -> None:
+        return
+
+    def turn_ends(self, _connections: int, /) -> None:
+        return
+
+    def wrote(self, _frames: Sequence[bytes], /) -> None:
+        return
 
 
 class Wheel:
@@ -76,8 +108,9 @@ class Wheel:
 class Hub:
     """The gateway of a process. Needs a running event loop once connections come."""
 
-    def __init__(self, desk: Desk, gate: Gate, limits: Limits | None = None) -> None:
+    def __init__(self, desk: Desk, gate: Gate, limits: Limits | None = None, turns: Turns | None = None) -> None:
         self.desk = desk
+        self.turns = turns or _Unwatched()
         self.gate = gate
         self.shared = Shared(limits or Limits(), desk.windows, desk.codec)
         self._wheel = Wheel(desk.clock.monotonic())
@@ -87,6 +120,7 @@ class Hub:
         self._subjects: Counter[str] = Counter()
         self._dirty: list[Link] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self.vigil = Vigil(desk, self._entered.values, self._run, self.now)
         self._draining = False
         self._all_gone = asyncio.Event()
 
@@ -124,15 +158,19 @@ class Hub:
             link.connection.end(RateLimited())
 
     def enter(self, link: Link, enter: Enter) -> Entered:
-        """A connection has a subject now. Raises `RateLimited` when that one has too many."""
+        """A connection has a subject now. Raises `RateLimited` when that one has too many, and `Revoked` when its token was
+        taken back since it was verified."""
+        if self.desk.watch.covers(enter.identity):
+            raise Revoked
+        subject = enter.identity.subject
         replaced = None if enter.replaces is None else self._entered.get(enter.replaces)
-        if replaced is not None and replaced.subject == enter.subject:
+        if replaced is not None and replaced.subject == subject:
             self._leave(replaced)
             replaced.do(lambda: replaced.connection.end(Replaced()))
-        if self._subjects[enter.subject] >= self.shared.limits.connections_per_subject:
+        if self._subjects[subject] >= self.shared.limits.connections_per_subject:
             raise RateLimited
-        self._subjects[enter.subject] += 1
-        link.subject = enter.subject
+        self._subjects[subject] += 1
+        link.subject = subject
         link.connection_id = self.desk.ids.mint("conn", self.desk.clock.now())
         self._entered[link.connection_id] = link
         return Entered(link.connection_id)
@@ -143,6 +181,7 @@ class Hub:
         self._wheel.remove(link)
         for timeline in link.connection.timelines:
             self.desk.router.unlisten(timeline, link)
+            self.vigil.end(link, timeline)
         self._links.pop(link, None)
         if not self._links:
             self._all_gone.set()
@@ -178,8 +217,10 @@ class Hub:
     def _flush(self) -> None:
         dirty, self._dirty = self._dirty, []
         now = self.now()
+        self.turns.turn_begins(len(dirty))
         for link in dirty:
             link.flush(now)
+        self.turns.turn_ends(len(dirty))
 
     def _turn(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(_TURN_S, self._turn) if self._links else None
@@ -209,6 +250,8 @@ class Hub:
     async def _fetch(self, link: Link, fetch: FetchPage) -> None:
         try:
             entries = await self.desk.page(fetch, self.shared.limits.page_events)
+            if isinstance(link.connection.identity, StaffIdentity):
+                await self.desk.watch.look()  # behind the page: no right that ended before it goes unnoticed
         except ContinuityLost as lost:
             head_seq, head_cursor = lost.head_seq, lost.head_cursor
             link.do(lambda: link.connection.prefix_lost(fetch, head_seq, head_cursor))

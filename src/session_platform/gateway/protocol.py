@@ -16,13 +16,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from session_platform.access import Identity, StaffIdentity
+from session_platform.access.policy import Standing
 from session_platform.contract import SealedEphemeral
 from session_platform.errors import ConnectTimeout, PlatformError, RateLimited, TooSlow, Unauthenticated
 from session_platform.gateway import frames
 from session_platform.gateway.commands import Commands, Fatal, Phase, Shared
 from session_platform.gateway.delivery import Delivery
-from session_platform.gateway.effects import Close, FetchPage, Outcome, Output, SendPing
+from session_platform.gateway.effects import Close, FetchPage, Outcome, Output, Recheck, Rechecked, SendPing
 from session_platform.gateway.limits import Alarm, Bucket, Watch
+from session_platform.gateway.tenure import Reason
 from session_platform.gateway.websocket import DRAINING, GOING_AWAY
 from session_platform.timeline.window import Entry
 
@@ -66,6 +69,11 @@ class Connection:
         return self._commands.phase
 
     @property
+    def identity(self) -> Identity | None:
+        """Who is connected."""
+        return self._commands.identity
+
+    @property
     def closed(self) -> bool:
         return self._commands.phase is Phase.CLOSED
 
@@ -77,7 +85,7 @@ class Connection:
     @property
     def next_at(self) -> float:
         """When `tick` has something to do, if nothing else happens; never later."""
-        return min(self._watch.next_at, self._delivery.retry_at)
+        return min(self._watch.next_at, self._delivery.next_at)
 
     @property
     def full(self) -> bool:
@@ -156,12 +164,12 @@ class Connection:
         """An unnumbered event goes by; it is sent now or never."""
         self.tick(now)
         if not self._blocked and not self.closed:
-            self._delivery.passing(timeline, event, self._out)
+            self._delivery.passing(timeline, event, self._out, now)
 
     def pull(self, now: float) -> bool:
         """Put out what the subscriptions have to send, about `Limits.turn_bytes` of it; whether to pull again."""
         self.tick(now)
-        return not self._blocked and not self.closed and self._delivery.pull(self._out)
+        return not self._blocked and not self.closed and self._delivery.pull(self._out, now)
 
     def page(self, fetch: FetchPage, entries: Sequence[Entry]) -> None:
         """The answer to a `FetchPage`: `pull` soon."""
@@ -174,6 +182,34 @@ class Connection:
     def page_failed(self, fetch: FetchPage, now: float) -> None:
         """A `FetchPage` that the store could not answer is asked again later."""
         self._delivery.failed(fetch, now)
+
+    # ------------------------------------------------------------------------------------------------------- rights that end
+
+    def right_changed(self, timeline: str, number: int, seq: int | None, now: float) -> None:
+        """Change ``number`` of rights may have ended the right to this timeline behind its number ``seq`` (None: nobody knows
+        where). Nothing above that is sent until it was looked into; before this call nothing above it could be read."""
+        self.tick(now)
+        self._recheck(timeline, None if self.closed else self._delivery.doubt(timeline, number, seq))
+
+    def rechecked(self, answer: Rechecked, now: float) -> None:
+        """The answer to a `Recheck`: `pull` soon."""
+        self.tick(now)
+        self._recheck(answer.timeline, None if self.closed else self._delivery.rechecked(answer, now))
+
+    def recheck_failed(self, recheck: Recheck, now: float) -> None:
+        """A `Recheck` that the store could not answer is asked again later; until then what is in doubt stays held."""
+        self._delivery.failed(recheck, now)
+
+    def rights_unknown(self, now: float) -> None:
+        """Nobody knows any more which rights hold: every subscription to somebody else's timeline ends."""
+        self.tick(now)
+        if not self.closed:
+            self._delivery.end(Reason.RIGHTS_UNKNOWN, frozenset(Standing), self._out, now)
+
+    def _recheck(self, timeline: str, as_of: int | None) -> None:
+        identity = self.identity
+        if as_of is not None and isinstance(identity, StaffIdentity):
+            self._out.append(Recheck(identity, timeline, as_of))
 
     # ------------------------------------------------------------------------------------------------------------ time, the end
 
@@ -198,7 +234,7 @@ class Connection:
             if not self.closed:
                 self._react(alarm)
         if not self.closed:
-            self._delivery.retry(now, self._out)
+            self._delivery.tick(now, self._out)
 
     def _react(self, alarm: Alarm) -> None:
         match alarm:

@@ -22,6 +22,7 @@ from session_platform.gateway.effects import (
     Listen,
     Outcome,
     Output,
+    Recheck,
     SendPing,
     Unlisten,
 )
@@ -230,6 +231,8 @@ class Link(asyncio.Protocol):
                 self._at_once(output)
             case FetchPage():
                 self._hub.fetch(self, output)
+            case Recheck():
+                self._hub.vigil.recheck(self, output)
             case _:
                 self._hub.ask(self, output)
 
@@ -238,8 +241,10 @@ class Link(asyncio.Protocol):
         match output:
             case Listen(timeline):
                 desk.router.listen(timeline, self)
+                self._hub.vigil.begin(self, timeline)
             case Unlisten(timeline):
                 desk.router.unlisten(timeline, self)
+                self._hub.vigil.end(self, timeline)
             case Acknowledge():
                 desk.acknowledge(output)
 
@@ -258,6 +263,8 @@ class Link(asyncio.Protocol):
     def _write(self, transport: asyncio.Transport) -> None:
         if self._parts:
             data = b"".join(self._parts)
+            if self._hub.turns.traced:
+                self._hub.turns.wrote(self._parts)
             self._parts.clear()
             transport.write(data)
         if self._peer_closed:

@@ -17,6 +17,7 @@ from typing import Final
 import msgspec
 
 from session_platform.access import OriginPolicy, token_in_path, token_in_query
+from session_platform.errors import PROBLEM_TYPES
 
 SUBPROTOCOL: Final = "digital-session.v1"
 PATH: Final = "/v1"
@@ -44,10 +45,11 @@ class Answer:
 
 
 class _Refused(Exception):
-    def __init__(self, status: HTTPStatus, code: str, detail: str) -> None:
+    def __init__(self, status: HTTPStatus, code: str, detail: str, kind: str | None = None) -> None:
         self.status = status
         self.code = code
         self.detail = detail
+        self.kind = kind or code
 
 
 def answer(head: bytes, peer: str | None, gate: Gate) -> Answer:
@@ -98,9 +100,9 @@ def _check_address(target: str) -> None:
 
 def _check_way(headers: Mapping[str, str], peer: str | None, gate: Gate) -> None:
     if gate.plaintext_refused(peer, headers.get("x-forwarded-proto")):
-        raise _Refused(HTTPStatus.FORBIDDEN, "forbidden", "Plaintext is refused: use wss.")
+        raise _Refused(HTTPStatus.FORBIDDEN, "forbidden", "Plaintext is refused: use wss.", "plaintext_refused")
     if not gate.origins.allows(headers.get("origin")):
-        raise _Refused(HTTPStatus.FORBIDDEN, "forbidden", "This origin is not on the list of allowed ones.")
+        raise _Refused(HTTPStatus.FORBIDDEN, "forbidden", "This origin is not on the allow-list.", "foreign_origin")
 
 
 def _checked_key(headers: Mapping[str, str]) -> bytes:
@@ -134,7 +136,7 @@ def _tokens(headers: Mapping[str, str], name: str) -> list[str]:
 def _refusal(refused: _Refused) -> bytes:
     status = refused.status
     problem = {
-        "type": "about:blank",
+        "type": PROBLEM_TYPES + refused.kind,
         "title": status.phrase,
         "status": status.value,
         "detail": refused.detail,

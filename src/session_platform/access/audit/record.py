@@ -1,4 +1,8 @@
-"""Audit records: who did or read what, or was refused, written in the transaction of the thing itself."""
+"""Audit records: who did or read what, or was refused, written in the transaction of the thing itself.
+
+A record is inserted outside the chain, because a chain inside the transaction would make every caller wait for every other; the
+sealer gives it its place within about a second.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +30,7 @@ def record(  # noqa: PLR0913 (an audit record is that wide)
     reason: str | None = None,
 ) -> None:
     """Add a record. ``actor`` is the token's ``sub``; ``action`` a dotted name such as ``context.read``; ``reason`` the error
-    code of a refusal, or what a person gave as a reason. The time is the transaction's."""
+    code of a refusal, what a person gave as a reason, or whom an operator's act was about. The time is the transaction's."""
     tx.execute(
         _INSERT,
         audit_id=tx.mint("aud"),
