@@ -11,15 +11,21 @@ from typing import Any, Final
 from session_platform.careflow import (
     SERVICES,
     Careflow,
+    Completion,
     Failed,
     Failure,
+    Hand,
+    Neighbours,
     NewRequest,
     RequestView,
     Succeeded,
     TaskRun,
+    TaskView,
     load_catalogue,
 )
+from session_platform.careflow.catalogue import OWN_FUNCTIONS
 from session_platform.clock import ManualClock
+from session_platform.contract import TaskOutcome
 from session_platform.errors import Conflict
 from session_platform.store import Reader, Store, Tx, outbox
 
@@ -57,6 +63,7 @@ maxItems = 2
 type = "FIND"
 title = "Find the person"
 executor = "system"
+function = "find"
 usual_s = 10
 max_attempts = 3
 back_off_s = 4
@@ -64,11 +71,13 @@ back_off_s = 4
 type = "CHECK"
 title = "Check the papers"
 executor = "system"
+function = "check"
 usual_s = 20
 [[tasks]]
 type = "FILE"
 title = "File them"
 executor = "system"
+function = "file"
 usual_s = 10
 [failures.lost]
 message = "The papers are lost."
@@ -89,11 +98,13 @@ order = "parallel"
 type = "LEFT"
 title = "Left"
 executor = "system"
+function = "left"
 usual_s = 10
 [[tasks]]
 type = "RIGHT"
 title = "Right"
 executor = "system"
+function = "right"
 usual_s = 30
 [failures.refused]
 message = "It was refused."
@@ -110,25 +121,71 @@ role = "MEMBER"
 usual_s = 3600
 due_s = 86400
 [tasks.form]
-fields = ["name"]
+type = "object"
+required = ["name"]
+additionalProperties = false
+properties.name.type = "string"
 [[tasks]]
 type = "FILE"
 title = "File it"
 executor = "system"
+function = "file"
 usual_s = 10
 """,
+    "advice.toml": """
+code = "ADVICE"
+title = "Advice"
+[[tasks]]
+type = "ADVISE"
+title = "Give advice"
+executor = "human"
+role = "CARE_TEAM"
+usual_s = 600
+due_s = 3600
+[tasks.form]
+type = "object"
+required = ["advice"]
+additionalProperties = false
+properties.advice.type = "string"
+[failures.gone]
+message = "The advisor is gone."
+retryable = true
+""",
+    "letter.toml": """
+code = "LETTER"
+title = "A letter"
+[data_schema]
+type = "object"
+[[tasks]]
+type = "PRINT"
+title = "Print it"
+executor = "system"
+usual_s = 10
+attempt_timeout_s = 30
+max_attempts = 3
+[failures.jam]
+message = "The paper is jammed."
+retryable = true
+[failures.no_such_address]
+message = "There is no such address."
+retryable = false
+""",
 }
+FUNCTIONS: Final = {"find", "check", "file", "left", "right", *OWN_FUNCTIONS}
 
 
 @dataclass
 class Clinic:
-    """Careflow as its callers have it; ``opened`` and ``closed`` are what it told the sessions."""
+    """Careflow as its callers have it; ``opened``, ``closed`` and ``active`` are what it told the sessions, ``rights`` whose it
+    told access of."""
 
     store: Store
     clock: ManualClock
     careflow: Careflow
     opened: list[str]
     closed: list[str]
+    active: list[str]
+    rights: list[str]
     ended: set[str] = field(default_factory=set)
 
     async def run(self, command: Callable[[Tx], Any]) -> Any:
@@ -163,6 +220,34 @@ class Clinic:
         view: RequestView = await self.run(lambda tx: self.careflow.cancel(tx, service_request_id, actor))
         return view
 
+    async def take(self, task_id: str, who: Hand) -> TaskView:
+        view: TaskView = await self.run(lambda tx: self.careflow.hands.claim(tx, task_id, who))
+        return view
+
+    async def release(self, task_id: str, who: Hand) -> TaskView:
+        view: TaskView = await self.run(lambda tx: self.careflow.hands.release(tx, task_id, who))
+        return view
+
+    async def start(self, task_id: str, who: Hand) -> TaskView:
+        view: TaskView = await self.run(lambda tx: self.careflow.hands.start(tx, task_id, who))
+        return view
+
+    async def complete(
+        self, task_id: str, who: Hand, outcome: str = "SUCCESS", attempt: int | None = None, **result: Any
+    ) -> TaskView:
+        digest = json.dumps([outcome, attempt, result], sort_keys=True).encode()
+        completion = Completion(outcome=TaskOutcome(outcome), result=result, attempt=attempt, digest=digest)
+        view: TaskView = await self.run(lambda tx: self.careflow.hands.complete(tx, task_id, who, completion))
+        return view
+
+    async def lapse(self, task_id: str) -> None:
+        await self.run(lambda tx: self.careflow.hands.lapse(tx, task_id))
+
+    async def task(self, task_id: str) -> TaskView:
+        view = await self.store.read(lambda reader: self.careflow.task(reader, task_id))
+        assert view is not None
+        return view
+
     async def events(self, after: int = 0) -> list[tuple[str, dict[str, Any]]]:
         """(short suffix, data) of everything told after this number."""
         return await self.store.read(lambda reader: told(reader, after))
@@ -193,9 +278,13 @@ def open_clinic(store: Store, clock: ManualClock, services: Path) -> Clinic:
             raise Conflict
         opened.append(session_id)
 
-    careflow = Careflow(
-        load_catalogue(SERVICES, services, failures=PAYER_FAILURES),
-        open_request,
-        lambda tx, session_id: closed.append(session_id),
+    active: list[str] = []
+    rights: list[str] = []
+    neighbours = Neighbours(
+        opened=open_request,
+        closed=lambda tx, session_id: closed.append(session_id),
+        active=lambda tx, session_id: active.append(session_id),
+        rights_changed=lambda tx, member_id, staff_id: rights.append(staff_id),
     )
-    return Clinic(store, clock, careflow, opened, closed, ended)
+    careflow = Careflow(load_catalogue(SERVICES, services, failures=PAYER_FAILURES, functions=FUNCTIONS), neighbours)
+    return Clinic(store, clock, careflow, opened, closed, active, rights, ended)

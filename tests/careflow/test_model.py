@@ -19,23 +19,26 @@ from session_platform.careflow.model import (
     after_request,
     after_task,
     back_off_s,
+    may_claim,
     public_status,
     turn,
 )
+from session_platform.contract import AssigneeRole
 from session_platform.errors import Conflict
 
 TASK_TABLE = """
-            assign   claim        succeed    retry    fail    cancel
-waiting     pending  -            -          -        -       canceled
-pending     -        in_progress  -          -        -       canceled
-in_progress -        in_progress  completed  pending  failed  canceled
-completed   -        -            -          -        -       -
-failed      -        -            -          -        -       -
-canceled    -        -            -          -        -       -
+            assign   claim    begin        release  succeed    retry    fail    cancel
+waiting     pending  -        -            -        -          -        -       canceled
+pending     -        claimed  in_progress  -        -          -        -       canceled
+claimed     -        -        in_progress  pending  -          -        -       canceled
+in_progress -        -        in_progress  pending  completed  pending  failed  canceled
+completed   -        -        -            -        -          -        -       -
+failed      -        -        -            -        -          -        -       -
+canceled    -        -        -            -        -          -        -       -
 """
 REQUEST_TABLE = """
             begin       succeed    fail    cancel
-SUBMITTED   PROCESSING  -          -       CANCELED
+SUBMITTED   PROCESSING  -          FAILED  CANCELED
 PROCESSING  PROCESSING  COMPLETED  FAILED  CANCELED
 COMPLETED   -           -          -       -
 FAILED      -           -          -       -
@@ -76,9 +79,28 @@ def test_exactly_the_states_without_a_way_out_have_an_outcome() -> None:
     assert set(REQUEST_OUTCOMES) == set(RequestState) - {state for state, _ in REQUEST_TRANSITIONS}
 
 
-def test_a_waiting_task_is_pending_for_everybody_else() -> None:
+def test_a_task_that_nobody_works_on_is_pending_for_everybody_else() -> None:
     assert {public_status(state) for state in TaskState} == {"pending", "in_progress", "completed", "failed", "canceled"}
-    assert public_status(TaskState.WAITING) == "pending"
+    assert public_status(TaskState.WAITING) == public_status(TaskState.CLAIMED) == "pending"
+
+
+@pytest.mark.parametrize(
+    ("role", "speciality", "roles", "specialities", "may"),
+    [
+        ("CARE_TEAM", None, ["care_team"], [], True),
+        ("CARE_TEAM", None, ["clinician"], [], False),
+        ("CLINICIAN", None, ["care_team", "clinician"], [], True),
+        ("CLINICIAN", "PSYCHIATRY", ["clinician"], ["psychiatry"], True),
+        ("CLINICIAN", "PSYCHIATRY", ["clinician"], ["CARDIOLOGY"], False),
+        ("CLINICIAN", "PSYCHIATRY", ["care_team"], ["PSYCHIATRY"], False),
+        ("MEMBER", None, ["member", "care_team", "clinician"], [], False),
+        ("SYSTEM", None, ["system", "care_team", "clinician"], [], False),
+    ],
+)
+def test_who_may_claim_has_the_role_and_the_speciality_in_any_case(
+    role: str, speciality: str | None, roles: list[str], specialities: list[str], may: bool
+) -> None:
+    assert may_claim(AssigneeRole(role), speciality, roles=roles, specialities=specialities) == may
 
 
 @given(st.floats(0.1, 30), st.integers(1, 20), st.floats(0, 1, exclude_max=True))

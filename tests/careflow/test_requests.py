@@ -13,6 +13,7 @@ from session_platform.errors import Conflict, ForbiddenOrMissing, Invalid
 from session_platform.store import Tx
 from tests.careflow.made_up import MEMBER, RESULT, SESSION, Clinic
 
+ASKED = {"type": "object", "required": ["name"], "additionalProperties": False, "properties": {"name": {"type": "string"}}}
 RTE_STORY = [
     "service_request.submitted",
     "task.assigned",
@@ -267,7 +268,7 @@ async def test_tasks_are_listed_in_pages_and_by_state_and_assignee(clinic: Clini
         1,
     )
     assert (fill_in.status, fill_in.assignee_id, fill_in.assignee_role) == ("pending", MEMBER, "MEMBER")
-    assert (fill_in.form, fill_in.due_at) == ({"fields": ["name"]}, clock.now() + timedelta(days=1))
+    assert (fill_in.form, fill_in.due_at) == (ASKED, clock.now() + timedelta(days=1))
     assert (file.status, file.assigned_at, file.attempt) == ("pending", None, 0)
     assert await clinic.store.read(lambda r: clinic.careflow.task(r, fill_in.task_id)) == fill_in
     assert form.estimated_completion_seconds == 3610

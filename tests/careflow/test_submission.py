@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from session_platform.careflow import SERVICES, Catalogue, NewRequest, load_catalogue
-from session_platform.careflow.submission import DATA_PROBLEMS_MAX, REASON_MAX_CHARS, accept, data_problems
+from session_platform.careflow.submission import PROBLEMS_MAX, REASON_MAX_CHARS, accept, schema_problems
 from session_platform.contract import AssigneeRole, ServiceRequestPriority
 from session_platform.errors import Invalid
-from tests.careflow.made_up import FILES
+from tests.careflow.made_up import FILES, FUNCTIONS
 
 PLAIN = NewRequest(session_id="sess_1", member_id="M1", initiator_id="M1", service="RTE")
 PERSON = {"first_name": "Ada", "born": "1985-04-12"}
@@ -26,7 +26,7 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
     directory: Path = tmp_path_factory.mktemp("services")
     for name, text in FILES.items():
         (directory / name).write_text(text)
-    return load_catalogue(SERVICES, directory)
+    return load_catalogue(SERVICES, directory, functions=FUNCTIONS)
 
 
 def refused(catalogue: Catalogue, **fields: Any) -> dict[str, str]:
@@ -116,19 +116,19 @@ def test_bad_data_is_named_by_pointer(catalogue: Catalogue, data: object, proble
 
 def test_a_pointer_escapes_what_json_pointers_escape() -> None:
     schema = {"properties": {"a/b~c": {"items": {"type": "integer"}}}}
-    found = data_problems(schema, {"a/b~c": [1, "x"]})
+    found = schema_problems(schema, {"a/b~c": [1, "x"]}, "data")
     assert [(problem.pointer, problem.detail) for problem in found] == [("/data/a~1b~0c/1", "must be of type integer")]
 
 
 def test_other_rules_of_a_schema_have_general_words() -> None:
-    found = data_problems({"not": {"required": ["a"]}}, {"a": "Ada"})
+    found = schema_problems({"not": {"required": ["a"]}}, {"a": "Ada"}, "data")
     assert [(problem.pointer, problem.detail) for problem in found] == [("/data", "is not what the service declares")]
 
 
 def test_the_list_of_problems_has_an_end() -> None:
-    assert len(data_problems({"items": {"type": "integer"}}, ["x"] * 1000)) == DATA_PROBLEMS_MAX
+    assert len(schema_problems({"items": {"type": "integer"}}, ["x"] * 1000, "data")) == PROBLEMS_MAX
     required = [f"f{number}" for number in range(200)]
-    assert len(data_problems({"required": required}, {})) == DATA_PROBLEMS_MAX
+    assert len(schema_problems({"required": required}, {}, "data")) == PROBLEMS_MAX
 
 
 secrets = st.text("zq", min_size=6, max_size=12)

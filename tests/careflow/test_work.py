@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from session_platform.careflow import LEASE_S, Failed, RequestView, TaskRun, rows
+from session_platform.careflow import LEASE_S, Failed, RequestView, TaskRun, queue, rows
+from session_platform.careflow.model import INTERRUPTIONS_MAX
 from session_platform.careflow.progress import SAMPLES_MAX, SAMPLES_MIN
 from session_platform.clock import ManualClock
 from session_platform.errors import Conflict
@@ -20,7 +21,7 @@ PERSON = {"first_name": "Ada", "born": "1985-04-12"}
 
 
 async def due(clinic: Clinic, *task_types: str, limit: int = 10) -> list[str]:
-    found = await clinic.store.read(lambda reader: rows.due(reader, task_types, clinic.clock.now(), limit))
+    found = await clinic.store.read(lambda reader: queue.due(reader, task_types, clinic.clock.now(), limit))
     return [each.task_id for each in found]
 
 
@@ -98,11 +99,11 @@ async def test_freed_leases_can_be_claimed_at_once_and_the_old_attempt_is_refuse
     mine, other = [(await clinic.submit()).tasks[0].task_id for _ in range(2)]
     old = await clinic.claim(mine, "w1")
     await clinic.claim(other, "w2")
-    assert await clinic.store.run(lambda tx: rows.free_leases(tx, "w1")) == 1
+    assert await clinic.store.run(lambda tx: queue.free_leases(tx, "w1")) == 1
     assert await due(clinic, "RTE_CHECK") == [mine]
     with pytest.raises(Conflict):
         await clinic.succeed(old)
-    assert await clinic.store.run(rows.free_leases) == 1
+    assert await clinic.store.run(queue.free_leases) == 1
     assert await due(clinic, "RTE_CHECK") == [mine, other]
     assert (await clinic.claim(mine)).attempt == 2
 
@@ -133,7 +134,7 @@ async def test_a_retryable_failure_is_another_attempt_after_a_pause_and_never_a_
     view = await clinic.view(request.service_request_id)
     assert (view.status, view.payer_errors) == ("PROCESSING", ["busy"])
     assert await clinic.claim_if_possible(task_id) is None
-    wake = await clinic.store.read(lambda reader: rows.next_due_at(reader, ["RTE_CHECK"], clock.now()))
+    wake = await clinic.store.read(lambda reader: queue.next_due_at(reader, ["RTE_CHECK"], clock.now()))
     assert wake == clock.now() + timedelta(seconds=1.5)
     clock.advance(1.5)
     again = await clinic.claim(task_id)
@@ -150,7 +151,7 @@ async def test_after_the_last_attempt_the_failure_is_final(clinic: Clinic, clock
         run = await clinic.claim(request.tasks[0].task_id)
         before = clock.now()
         await clinic.fail(run, "payer_timeout")
-        next_at = await clinic.store.read(lambda reader: rows.next_due_at(reader, ["RTE_CHECK"], clock.now()))
+        next_at = await clinic.store.read(lambda reader: queue.next_due_at(reader, ["RTE_CHECK"], clock.now()))
         pauses.append(None if next_at is None else (next_at - before).total_seconds())
         clock.advance(60)
     assert pauses == [2.0, 4.0, None]
@@ -227,14 +228,12 @@ async def test_estimates_follow_what_was_measured_and_only_the_newest_measuremen
     estimates = [(await once(9.0)).estimated_completion_seconds for _ in range(SAMPLES_MIN + 1)]
     assert estimates == [4] * SAMPLES_MIN + [9]
     services = await clinic.store.read(clinic.careflow.services)
-    assert [(service.code, service.usual_seconds) for service in services] == [
-        ("FORM", 3610),
-        ("INTAKE", 40),
-        ("RTE", 9),
-        ("SURVEY", 30),
-    ]
-    assert services[1].task_types == ("FIND", "CHECK", "FILE")
-    assert services[1].data_schema is not None
+    by_code = {service.code: service for service in services}
+    assert list(by_code) == sorted(by_code)
+    usual_s = {code: by_code[code].usual_seconds for code in ("FORM", "INTAKE", "RTE", "SURVEY")}
+    assert usual_s == {"FORM": 3610, "INTAKE": 40, "RTE": 9, "SURVEY": 30}
+    assert by_code["INTAKE"].task_types == ("FIND", "CHECK", "FILE")
+    assert by_code["INTAKE"].data_schema is not None
     for _ in range(SAMPLES_MAX):
         await once(20.0)
     kept = await clinic.store.read(lambda reader: reader.all("SELECT took_us FROM duration"))
@@ -339,7 +338,7 @@ async def test_the_urgent_come_first_and_then_the_longest_waiting(clinic: Clinic
 
 async def test_the_queue_is_read_through_its_index(clinic: Clinic) -> None:
     plan = await clinic.store.read(
-        lambda reader: reader.all("EXPLAIN QUERY PLAN " + rows._DUE, task_type="RTE_CHECK", now=0, limit=1)
+        lambda reader: reader.all("EXPLAIN QUERY PLAN " + queue._DUE, task_type="RTE_CHECK", now=0, limit=1)
     )
     assert "task_queue" in str(plan)
     assert "TEMP B-TREE" not in str(plan)
@@ -388,3 +387,88 @@ async def test_the_result_of_an_earlier_claim_cannot_follow_a_later_one(clinic: 
         with pytest.raises(Conflict):
             await clinic.succeed(run)
     await clinic.succeed(runs[2], RESULT)
+
+
+async def test_a_failure_that_was_anothers_uses_up_no_attempt_and_asks_no_new_question(
+    clinic: Clinic, clock: ManualClock
+) -> None:
+    request = await clinic.submit()
+    joined = Failed("payer_unavailable", counted=False)
+    for _ in range(5):
+        run = await clinic.claim(request.tasks[0].task_id)
+        assert run.try_number == 1
+        await clinic.run(partial(clinic.careflow.fail, run=run, failed=joined, jitter=0.0))
+        assert await clinic.claim_if_possible(run.task_id) is None, "it rests all the same"
+        clock.advance(60)
+    for _ in range(2):
+        run = await clinic.claim(request.tasks[0].task_id)
+        await clinic.fail(run, "payer_unavailable")
+        clock.advance(60)
+    await clinic.succeed(await clinic.claim(request.tasks[0].task_id))
+    assert (await clinic.view(request.service_request_id)).status == "COMPLETED"
+
+
+async def test_a_failure_that_cannot_be_retried_is_final_whoever_asked(clinic: Clinic) -> None:
+    run = await clinic.claim((await clinic.submit()).tasks[0].task_id)
+    joined = Failed("subscriber_not_found", counted=False)
+    await clinic.run(partial(clinic.careflow.fail, run=run, failed=joined, jitter=0.0))
+    assert (await clinic.view(run.service_request_id)).status == "FAILED"
+
+
+async def test_a_task_that_loses_attempt_after_attempt_without_one_answer_ends(clinic: Clinic, clock: ManualClock) -> None:
+    request = await clinic.submit()
+    task_id = request.tasks[0].task_id
+    for number in range(INTERRUPTIONS_MAX):
+        await clinic.claim(task_id)
+        # Whether the lease ended or everybody is dead: nobody answered.
+        if number % 2:
+            await clinic.store.run(queue.free_leases)
+        else:
+            clock.advance(LEASE_S)
+    assert await clinic.claim_if_possible(task_id) is None
+    view = await clinic.view(request.service_request_id)
+    assert view.error is not None
+    assert (view.status, view.error.code, view.error.retryable) == ("FAILED", "internal_error", True)
+    names = await clinic.names()
+    assert names.count("task.in_progress") == INTERRUPTIONS_MAX
+    assert names[-2:] == ["task.completed", "service_request.completed"]
+
+
+@pytest.mark.parametrize("answer", ["failed", "handed back"])
+async def test_one_answer_and_the_count_of_lost_attempts_begins_anew(clinic: Clinic, clock: ManualClock, answer: str) -> None:
+    task_id = (await clinic.submit()).tasks[0].task_id
+    for _ in range(2):
+        for _ in range(INTERRUPTIONS_MAX - 1):
+            await clinic.claim(task_id)
+            clock.advance(LEASE_S)
+        run = await clinic.claim(task_id)
+        if answer == "failed":
+            await clinic.fail(run, "payer_unavailable")
+        else:
+            await clinic.run(partial(clinic.careflow.hand_back, run=run, pause_s=0.0))
+        clock.advance(60)
+    await clinic.succeed(await clinic.claim(task_id))
+
+
+async def test_a_worker_that_stops_in_good_order_interrupts_nothing(clinic: Clinic) -> None:
+    task_id = (await clinic.submit()).tasks[0].task_id
+    for _ in range(INTERRUPTIONS_MAX + 1):
+        await clinic.claim(task_id, "w1")
+        assert await clinic.store.run(lambda tx: queue.free_leases(tx, "w1")) == 1
+    assert (await clinic.view((await clinic.claim(task_id)).service_request_id)).outcome is None
+
+
+async def test_an_enrollment_finds_what_all_its_steps_found_and_each_step_knows_what_was_found_before(clinic: Clinic) -> None:
+    applicant = {"first_name": "Ada", "last_name": "Lovelace", "date_of_birth": "1985-04-12"}
+    request = await clinic.submit("ENROLLMENT_INSTANT_COVERAGE", data=applicant, subject="A1")
+    found: dict[str, Any] = {}
+    covered = {"coverage_status": "ACTIVE", "coverage": {"account_id": "A1"}}
+    results: list[dict[str, Any]] = [{"stone_id": "STN-1"}, {"pdid": "PD1"}, covered]
+    for task, result in zip(request.tasks, results, strict=True):
+        run = await clinic.claim(task.task_id)
+        assert (run.data, run.subject, run.found) == (applicant, "A1", found)
+        await clinic.succeed(run, msgspec.json.encode(result))
+        found[task.task_type] = result
+    whole = await clinic.store.read(lambda r: clinic.careflow.result(r, request.service_request_id))
+    assert whole is not None
+    assert msgspec.json.decode(whole) == results[0] | results[1] | results[2]

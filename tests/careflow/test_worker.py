@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, TypeVar
 
 import pytest
 from structlog.testing import capture_logs
 
-from session_platform.careflow import LEASE_S, Careflow, Executor, Failed, Outcome, Succeeded, TaskRun, Worker, rows
+from session_platform.careflow import (
+    LEASE_S,
+    Careflow,
+    Executor,
+    Failed,
+    Hand,
+    NewRequest,
+    Outcome,
+    Succeeded,
+    TaskRun,
+    Worker,
+    queue,
+)
 from session_platform.careflow.worker import RENEW_EVERY_S, ROUND_EVERY_S
 from session_platform.clock import ManualClock
 from session_platform.contract import CoverageUpdatedEvent, SealedEphemeral
 from session_platform.errors import StartError, Unavailable
-from session_platform.store import Reader, Store, Tx
-from tests.careflow.made_up import MEMBER, NOTHING_ELSE_WAITS, RESULT, Clinic, told
+from session_platform.store import Reader, Store, Tx, outbox
+from tests.careflow.made_up import MEMBER, NOTHING_ELSE_WAITS, RESULT, SESSION, Clinic, told
 
 R = TypeVar("R")
 SECRET = "Ada Lovelace"
@@ -100,7 +113,7 @@ async def unused(run: TaskRun) -> Outcome:
 
 
 def hire(clinic: Clinic, store: Store, payer: Executor, **options: Any) -> Worker:
-    executors = {**dict.fromkeys(clinic.careflow.catalogue.task_types(), unused), "RTE_CHECK": payer}
+    executors = {**dict.fromkeys(clinic.careflow.catalogue.function_names(), unused), "RTE_CHECK": payer}
     given = {"owner": "w1", "concurrency": 4, "random_share": lambda: NOTHING_ELSE_WAITS, "stop_within_s": 0.05, **options}
     return Worker(store=store, careflow=clinic.careflow, executors=executors, clock=clinic.clock, **given)
 
@@ -301,6 +314,25 @@ async def test_an_executor_that_breaks_counts_as_our_own_failure_and_its_words_a
     assert len(payer.runs) == 3
     assert type(error).__name__ in str(logs)
     assert SECRET not in str(logs)
+
+
+@pytest.mark.parametrize("rubbish", [None, {"answer": 42}, b"{}", SystemExit(3)], ids=["nothing", "a dict", "bytes", "exit"])
+async def test_an_executor_that_comes_to_no_outcome_counts_as_our_own_failure_at_once(
+    clinic: Clinic, moody: Moody, rubbish: Any
+) -> None:
+    async def careless(_: TaskRun) -> Any:
+        if isinstance(rubbish, SystemExit):
+            raise rubbish
+        return rubbish
+
+    worker = hire(clinic, moody, careless)
+    request = await clinic.submit(subject="A1")
+    with capture_logs() as logs:
+        await tick(worker)
+        await tick(worker)
+    assert [each["event"] for each in logs] == ["task.executor_broken"]
+    assert (await clinic.view(request.service_request_id)).stage == "SCHEDULED", "another attempt follows"
+    await worker.stop()
 
 
 async def test_a_part_of_the_platform_that_was_away_is_not_the_tasks_failure(
@@ -506,6 +538,43 @@ def test_every_declared_system_task_needs_an_executor(clinic: Clinic, moody: Moo
         Worker(store=moody, careflow=careflow, executors={"RTE_CHECK": unused}, clock=clinic.clock, owner="w", concurrency=1)
 
 
+async def test_what_workers_commit_goes_on_in_the_trace_of_the_submission(
+    clinic: Clinic, clock: ManualClock, worker: Worker, payer: Payer, store: Store
+) -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    new = NewRequest(session_id=SESSION, member_id=MEMBER, initiator_id=MEMBER, service="RTE")
+    await store.run(lambda tx: clinic.careflow.submit(tx, new), MEMBER, traceparent=trace)
+    await tick(worker)
+    clock.advance(RENEW_EVERY_S)
+    await tick(worker)
+    await payer.answer(Failed("payer_unavailable"))
+    await tick(worker)
+    clock.advance(60)
+    await tick(worker)
+    await payer.answer(Succeeded(RESULT))
+    await tick(worker)
+    bodies = await store.read(lambda reader: [event.body for event in outbox.page(reader, MEMBER, 0, 100)])
+    assert len(bodies) > 8
+    assert {json.loads(body)["traceparent"] for body in bodies} == {trace}
+
+
+async def test_what_a_service_let_go_is_put_back_by_the_next_round_however_busy_the_worker_is(
+    clinic: Clinic, clock: ManualClock, worker: Worker, payer: Payer
+) -> None:
+    for _ in range(4):
+        await clinic.submit()
+    await tick(worker)
+    assert len(payer.runs) == 4, "as many as it takes"
+    task_id = (await clinic.submit("LETTER")).tasks[0].task_id
+    await clinic.start(task_id, Hand(id="printer"))
+    clock.advance(29)
+    await tick(worker)
+    assert (await clinic.task(task_id)).status == "in_progress"
+    clock.advance(1)
+    await tick(worker)
+    assert (await clinic.task(task_id)).status == "pending"
+
+
 async def until(store: Store, query: Callable[[Reader], bool]) -> None:
     """Wait for the commit after which ``query`` holds."""
     committed = asyncio.Event()
@@ -534,5 +603,5 @@ async def test_left_alone_it_works_until_cancelled_and_then_hands_back(clinic: C
     worker.cancel()
     with pytest.raises(asyncio.CancelledError):
         await worker
-    found = await clinic.store.read(lambda reader: rows.due(reader, ["RTE_CHECK"], clinic.clock.now(), 9))
+    found = await clinic.store.read(lambda reader: queue.due(reader, ["RTE_CHECK"], clinic.clock.now(), 9))
     assert [each.task_id for each in found] == [hanging.tasks[0].task_id]

@@ -12,7 +12,7 @@ import pytest
 
 from tests.simulators.inquiries import body
 
-PROGRAM = (sys.executable, "-m", "session_platform.simulators.clearinghouse")
+PROGRAM = (sys.executable, "-m", "session_platform.simulators")
 WITHIN_S = 30
 PARENT = f"""
 import subprocess, sys

@@ -23,7 +23,7 @@ from session_platform.contract import (
 from session_platform.store.port import Tx
 
 SYSTEM: Final = "system"
-"""Who starts and completes system tasks, as events name it."""
+"""Who starts and completes the platform's own tasks, as events name it."""
 
 T = TypeVar("T")
 
@@ -87,10 +87,11 @@ def task_assigned(tx: Tx, task: TaskRow) -> None:
             task_id=task.task_id,
             session_id=_set(task.session_id),
             member_id=task.member_id,
-            service_request_id=task.service_request_id,
+            service_request_id=_set(task.service_request_id),
             task_type=task.task_type,
             assignee_id=_set(task.assignee_id),
             assignee_role=task.assignee_role,
+            assignee_name=_set(task.assignee_name),
             assigned_at=tx.now,
             due_at=_set(task.due_at),
             title=task.title,
@@ -99,17 +100,17 @@ def task_assigned(tx: Tx, task: TaskRow) -> None:
 
 
 def task_in_progress(tx: Tx, task: TaskRow, remaining_s: int) -> None:
-    """An attempt by the system begins."""
+    """An attempt begins: by who the task is assigned to, else by the platform."""
     tx.emit(
         TaskInProgressEvent(
             task_id=task.task_id,
             session_id=_set(task.session_id),
             member_id=task.member_id,
-            started_by=SYSTEM,
+            started_by=SYSTEM if task.assignee_id is None else task.assignee_id,
             started_at=tx.now,
             estimated_completion_seconds=remaining_s,
             task_type=task.task_type,
-            service_request_id=task.service_request_id,
+            service_request_id=_set(task.service_request_id),
             assignee_id=_set(task.assignee_id),
             assignee_role=task.assignee_role,
         )
@@ -123,7 +124,7 @@ def task_completed(tx: Tx, task: TaskRow) -> None:
             task_id=task.task_id,
             session_id=_set(task.session_id),
             member_id=task.member_id,
-            service_request_id=task.service_request_id,
+            service_request_id=_set(task.service_request_id),
             completed_by=_set(task.completed_by),
             task_result=_object(task.result),
             completed_at=tx.now,

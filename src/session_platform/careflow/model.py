@@ -5,15 +5,18 @@ An illegal move is an absent key. Who may make a move, and when, is decided befo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, TypeVar
 
-from session_platform.contract import ServiceDeliveryOutcome, ServiceRequestPriority, TaskOutcome
+from session_platform.contract import AssigneeRole, ServiceDeliveryOutcome, ServiceRequestPriority, TaskOutcome
 from session_platform.errors import Conflict
 
 BACK_OFF_MAX_S: Final = 60.0
+INTERRUPTIONS_MAX: Final = 20
+"""A task that lost so many attempts in a row, without one answer, is what kills who works on it: it ends, or it would never."""
+STAFF_ROLES: Final = frozenset({AssigneeRole.CARE_TEAM, AssigneeRole.CLINICIAN})
 State = TypeVar("State")
 
 
@@ -37,11 +40,12 @@ class RequestMove(StrEnum):
 
 
 class TaskState(StrEnum):
-    """WAITING: an earlier task of the request is not done; nobody was told of this one yet. PENDING: assigned, nobody works on
-    it. IN_PROGRESS: somebody holds it; a worker that died still does until its lease ends."""
+    """WAITING: an earlier task of the request is not done; nobody was told of this one yet. PENDING: assigned to a role, nobody
+    works on it. CLAIMED: it is one person's. IN_PROGRESS: somebody works on it; who died still does until its lease ends."""
 
     WAITING = "waiting"
     PENDING = "pending"
+    CLAIMED = "claimed"
     IN_PROGRESS = "in_progress"
     COMPLETED = "completed"
     FAILED = "failed"
@@ -49,11 +53,14 @@ class TaskState(StrEnum):
 
 
 class TaskMove(StrEnum):
-    """``claim`` of a task in progress is taking it over once its lease has ended. ``retry``: the attempt failed and another
-    follows; ``fail``: none follows."""
+    """``claim``: a person takes it. ``begin``: an attempt starts; of a task in progress, it is taken over once its lease has
+    ended. ``release``: given back, or its lease ended. ``retry``: the attempt failed and another follows; ``fail``: none
+    does."""
 
     ASSIGN = "assign"
     CLAIM = "claim"
+    BEGIN = "begin"
+    RELEASE = "release"
     SUCCEED = "succeed"
     RETRY = "retry"
     FAIL = "fail"
@@ -63,6 +70,7 @@ class TaskMove(StrEnum):
 REQUEST_TRANSITIONS: Final[Mapping[tuple[RequestState, RequestMove], RequestState]] = MappingProxyType(
     {
         (RequestState.SUBMITTED, RequestMove.BEGIN): RequestState.PROCESSING,
+        (RequestState.SUBMITTED, RequestMove.FAIL): RequestState.FAILED,
         (RequestState.SUBMITTED, RequestMove.CANCEL): RequestState.CANCELED,
         (RequestState.PROCESSING, RequestMove.BEGIN): RequestState.PROCESSING,
         (RequestState.PROCESSING, RequestMove.SUCCEED): RequestState.COMPLETED,
@@ -74,9 +82,14 @@ TASK_TRANSITIONS: Final[Mapping[tuple[TaskState, TaskMove], TaskState]] = Mappin
     {
         (TaskState.WAITING, TaskMove.ASSIGN): TaskState.PENDING,
         (TaskState.WAITING, TaskMove.CANCEL): TaskState.CANCELED,
-        (TaskState.PENDING, TaskMove.CLAIM): TaskState.IN_PROGRESS,
+        (TaskState.PENDING, TaskMove.CLAIM): TaskState.CLAIMED,
+        (TaskState.PENDING, TaskMove.BEGIN): TaskState.IN_PROGRESS,
         (TaskState.PENDING, TaskMove.CANCEL): TaskState.CANCELED,
-        (TaskState.IN_PROGRESS, TaskMove.CLAIM): TaskState.IN_PROGRESS,
+        (TaskState.CLAIMED, TaskMove.BEGIN): TaskState.IN_PROGRESS,
+        (TaskState.CLAIMED, TaskMove.RELEASE): TaskState.PENDING,
+        (TaskState.CLAIMED, TaskMove.CANCEL): TaskState.CANCELED,
+        (TaskState.IN_PROGRESS, TaskMove.BEGIN): TaskState.IN_PROGRESS,
+        (TaskState.IN_PROGRESS, TaskMove.RELEASE): TaskState.PENDING,
         (TaskState.IN_PROGRESS, TaskMove.SUCCEED): TaskState.COMPLETED,
         (TaskState.IN_PROGRESS, TaskMove.RETRY): TaskState.PENDING,
         (TaskState.IN_PROGRESS, TaskMove.FAIL): TaskState.FAILED,
@@ -98,6 +111,8 @@ TASK_OUTCOMES: Final[Mapping[TaskState, TaskOutcome]] = MappingProxyType(
     }
 )
 """The states that end a task, and what they are called as outcomes; `REQUEST_OUTCOMES` the same for requests."""
+
+_NOT_BEGUN: Final = frozenset({TaskState.WAITING, TaskState.PENDING, TaskState.CLAIMED})
 
 # The smaller, the sooner, when workers are scarce.
 URGENCY: Final[Mapping[ServiceRequestPriority, int]] = MappingProxyType(
@@ -127,14 +142,30 @@ def _after(state: State | None) -> State:
 
 
 def public_status(state: TaskState) -> str:
-    """A task's ``status`` on the wire: whether a pending task waits for another is nobody's concern there."""
-    return TaskState.PENDING.value if state is TaskState.WAITING else state.value
+    """A task's ``status`` on the wire: what nobody works on yet is pending there, whatever it waits for."""
+    return TaskState.PENDING.value if state in _NOT_BEGUN else state.value
+
+
+def may_claim(
+    task_role: AssigneeRole, task_speciality: str | None, roles: Collection[str], specialities: Collection[str]
+) -> bool:
+    """Whether a staff member with these ``roles`` and ``specialities``, in any case, may take a task meant for staff."""
+    return (
+        task_role in STAFF_ROLES
+        and holds(task_role, roles)
+        and (task_speciality is None or holds(task_speciality, specialities))
+    )
+
+
+def holds(wanted: str, owned: Collection[str]) -> bool:
+    """Whether ``wanted`` is one of ``owned``, in whatever case."""
+    return wanted.upper() in {each.upper() for each in owned}
 
 
 def back_off_s(base_s: float, failures: int, jitter: float) -> float:
-    """Seconds to wait after the ``failures``-th failure: doubling, at most `BACK_OFF_MAX_S`, of which half is left to chance so
-    that those who failed together do not come back together. ``jitter`` is random in [0, 1)."""
-    longest_s = min(base_s * 2.0 ** (failures - 1), BACK_OFF_MAX_S)
+    """Seconds to wait after the ``failures``-th failure (0 counts as 1): doubling, at most `BACK_OFF_MAX_S`, of which half is
+    left to chance so that those who failed together do not come back together. ``jitter`` is random in [0, 1)."""
+    longest_s = min(base_s * 2.0 ** max(failures - 1, 0), BACK_OFF_MAX_S)
     return longest_s * (0.5 + 0.5 * jitter)
 
 

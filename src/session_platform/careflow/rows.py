@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Final
 
 from session_platform.careflow.catalogue import ExecutorKind
 from session_platform.careflow.model import RequestState, TaskState
@@ -17,26 +17,27 @@ from session_platform.store.port import Reader, Row, Tx
 _REQUEST: Final = """
 SELECT service_request_id, session_id, member_id, service, subject, reason, priority, data, initiator_id, target_role,
        target_speciality, current_call_id, status, stage, percent_complete, error, payer_errors, result, canceled_by,
-       submitted_at, completed_at
+       submitted_at, completed_at, traceparent, publisher, told
 FROM service_request WHERE service_request_id = :service_request_id
 """
 _TASK: Final = """
 SELECT task_id, service_request_id, session_id, member_id, task_type, title, place, urgency, executor, status, assignee_id,
        assignee_role, assignee_name, speciality, form, attempt, try, failures, run_at, lease_owner, lease_until,
-       assigned_at, started_at, due_at, completed_at, completed_by, result
+       assigned_at, started_at, due_at, completed_at, completed_by, result, interruptions, released_by, completion, publisher
 FROM task WHERE task_id = :task_id
 """
 _TASKS_OF_REQUEST: Final = """
 SELECT task_id, service_request_id, session_id, member_id, task_type, title, place, urgency, executor, status, assignee_id,
        assignee_role, assignee_name, speciality, form, attempt, try, failures, run_at, lease_owner, lease_until,
-       assigned_at, started_at, due_at, completed_at, completed_by, result
+       assigned_at, started_at, due_at, completed_at, completed_by, result, interruptions, released_by, completion, publisher
 FROM task WHERE service_request_id = :service_request_id ORDER BY place
 """
 _INSERT_REQUEST: Final = """
 INSERT INTO service_request (service_request_id, session_id, member_id, service, subject, reason, priority, data, initiator_id,
-                             target_role, target_speciality, current_call_id, status, stage, submitted_at)
+                             target_role, target_speciality, current_call_id, status, stage, submitted_at, traceparent,
+                             publisher)
 VALUES (:service_request_id, :session_id, :member_id, :service, :subject, :reason, :priority, :data, :initiator_id,
-        :target_role, :target_speciality, :current_call_id, :status, :stage, :submitted_at)
+        :target_role, :target_speciality, :current_call_id, :status, :stage, :submitted_at, :traceparent, :publisher)
 """
 _UPDATE_REQUEST: Final = """
 UPDATE service_request SET status = :status, stage = :stage, percent_complete = :percent_complete, error = :error,
@@ -45,14 +46,16 @@ WHERE service_request_id = :service_request_id
 """
 _INSERT_TASK: Final = """
 INSERT INTO task (task_id, service_request_id, session_id, member_id, task_type, title, place, urgency, executor, status,
-                  assignee_id, assignee_role, speciality, form)
+                  assignee_id, assignee_role, speciality, form, publisher)
 VALUES (:task_id, :service_request_id, :session_id, :member_id, :task_type, :title, :place, :urgency, :executor, :status,
-        :assignee_id, :assignee_role, :speciality, :form)
+        :assignee_id, :assignee_role, :speciality, :form, :publisher)
 """
 _UPDATE_TASK: Final = """
-UPDATE task SET status = :status, attempt = :attempt, try = :try_number, failures = :failures, run_at = :run_at,
-       lease_owner = :lease_owner, lease_until = :lease_until, assigned_at = :assigned_at, started_at = :started_at,
-       due_at = :due_at, completed_at = :completed_at, completed_by = :completed_by, result = :result
+UPDATE task SET status = :status, assignee_id = :assignee_id, assignee_name = :assignee_name, attempt = :attempt,
+       try = :try_number, failures = :failures, interruptions = :interruptions, run_at = :run_at, lease_owner = :lease_owner,
+       lease_until = :lease_until, assigned_at = :assigned_at, started_at = :started_at, due_at = :due_at,
+       completed_at = :completed_at, completed_by = :completed_by, result = :result, released_by = :released_by,
+       completion = :completion
 WHERE task_id = :task_id
 """
 _DURATIONS: Final = "SELECT took_us FROM duration WHERE task_type = :task_type ORDER BY id DESC LIMIT :samples_max"
@@ -61,40 +64,12 @@ _FORGET_DURATIONS: Final = """
 DELETE FROM duration WHERE task_type = :task_type
    AND id <= (SELECT id FROM duration WHERE task_type = :task_type ORDER BY id DESC LIMIT 1 OFFSET :samples_max)
 """
-# The partial index of the queue serves these four: their conditions repeat its own.
-_DUE: Final = """
-SELECT task_id, member_id, urgency, run_at FROM task
-WHERE task_type = :task_type AND completed_at IS NULL AND executor = 'system' AND run_at IS NOT NULL
-  AND run_at <= :now AND (lease_until IS NULL OR lease_until <= :now)
-ORDER BY urgency, run_at LIMIT :limit
-"""
-_NEXT_RUN_AT: Final = """
-SELECT min(run_at) FROM task
-WHERE task_type = :task_type AND completed_at IS NULL AND executor = 'system' AND run_at IS NOT NULL AND run_at > :now
-"""
-_NEXT_LEASE_END: Final = """
-SELECT min(lease_until) FROM task
-WHERE task_type = :task_type AND completed_at IS NULL AND executor = 'system' AND run_at IS NOT NULL AND lease_until > :now
-"""
-_FREE_LEASES: Final = """
-UPDATE task SET lease_owner = NULL, lease_until = NULL
-WHERE completed_at IS NULL AND executor = 'system' AND run_at IS NOT NULL AND lease_until IS NOT NULL
-  AND (:everybody = 1 OR lease_owner = :owner)
-"""
-
-
-class Due(NamedTuple):
-    """A task that somebody may claim; the smallest is the first to take."""
-
-    urgency: int
-    run_at: int
-    task_id: str
-    member_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestRow:
-    """A service request; ``data``, ``error`` and ``payer_errors`` are JSON."""
+    """A service request; ``data``, ``error`` and ``payer_errors`` are JSON. ``publisher``: the backend whose events alone move
+    it (None: the platform does), and ``told`` what it said last of how far it is, as JSON."""
 
     service_request_id: str
     session_id: str | None
@@ -117,14 +92,18 @@ class RequestRow:
     result: bytes | None = None
     canceled_by: str | None = None
     completed_at: datetime | None = None
+    traceparent: str | None = None
+    publisher: str | None = None
+    told: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskRow:
-    """A task; ``form`` and ``result`` are JSON. See the schema for ``attempt``, ``try_number`` and ``failures``."""
+    """A task; ``form`` and ``result`` are JSON. See the schema for ``attempt``, ``try_number``, ``failures`` and the like. Only
+    a backend's task (``publisher``) may belong to no request."""
 
     task_id: str
-    service_request_id: str
+    service_request_id: str | None
     session_id: str | None
     member_id: str
     task_type: str
@@ -150,6 +129,14 @@ class TaskRow:
     completed_at: datetime | None = None
     completed_by: str | None = None
     result: bytes | None = None
+    interruptions: int = 0
+    released_by: str | None = None
+    completion: bytes | None = None
+    publisher: str | None = None
+
+    def claimable(self, now: datetime) -> bool:
+        """Whether a worker or service may begin an attempt: it is due, and in nobody's hands."""
+        return self.run_at is not None and self.run_at <= now and (self.lease_until is None or self.lease_until <= now)
 
 
 def find_request(reader: Reader, service_request_id: str) -> RequestRow | None:
@@ -178,6 +165,9 @@ def find_request(reader: Reader, service_request_id: str) -> RequestRow | None:
         canceled_by=row[18],
         submitted_at=from_micros(row[19]),
         completed_at=_moment(row[20]),
+        traceparent=row[21],
+        publisher=row[22],
+        told=row[23],
     )
 
 
@@ -209,6 +199,8 @@ def insert_request(tx: Tx, request: RequestRow) -> None:
         status=request.state.value,
         stage=request.stage.value,
         submitted_at=to_micros(request.submitted_at),
+        traceparent=request.traceparent,
+        publisher=request.publisher,
     )
 
 
@@ -245,6 +237,7 @@ def insert_task(tx: Tx, task: TaskRow) -> None:
         assignee_role=task.assignee_role.value,
         speciality=task.speciality,
         form=task.form,
+        publisher=task.publisher,
     )
 
 
@@ -254,9 +247,12 @@ def update_task(tx: Tx, task: TaskRow) -> None:
         _UPDATE_TASK,
         task_id=task.task_id,
         status=task.state.value,
+        assignee_id=task.assignee_id,
+        assignee_name=task.assignee_name,
         attempt=task.attempt,
         try_number=task.try_number,
         failures=task.failures,
+        interruptions=task.interruptions,
         run_at=_micros(task.run_at),
         lease_owner=task.lease_owner,
         lease_until=_micros(task.lease_until),
@@ -266,34 +262,9 @@ def update_task(tx: Tx, task: TaskRow) -> None:
         completed_at=_micros(task.completed_at),
         completed_by=task.completed_by,
         result=task.result,
+        released_by=task.released_by,
+        completion=task.completion,
     )
-
-
-def due(reader: Reader, task_types: Iterable[str], now: datetime, limit: int) -> list[Due]:
-    """At most ``limit`` system tasks of these types that may be claimed at ``now``: the urgent first, then the longest due."""
-    found = [
-        Due(urgency=row[2], run_at=row[3], task_id=row[0], member_id=row[1])
-        for task_type in task_types
-        for row in reader.all(_DUE, task_type=task_type, now=to_micros(now), limit=limit)
-    ]
-    return sorted(found)[:limit]
-
-
-def next_due_at(reader: Reader, task_types: Iterable[str], now: datetime) -> datetime | None:
-    """When the next system task of these types that is not yet due, or is in somebody's hands, may become claimable."""
-    moments = [
-        row[0]
-        for task_type in task_types
-        for sql in (_NEXT_RUN_AT, _NEXT_LEASE_END)
-        if (row := reader.one(sql, task_type=task_type, now=to_micros(now))) and row[0] is not None
-    ]
-    return _moment(min(moments, default=None))
-
-
-def free_leases(tx: Tx, owner: str | None = None) -> int:
-    """Take every task out of the hands of ``owner``, or of everybody: only for who knows that they no longer work. Nothing is
-    counted. How many there were."""
-    return tx.execute(_FREE_LEASES, everybody=int(owner is None), owner=owner or "")
 
 
 def durations_s(reader: Reader, task_type: str) -> Sequence[float]:
@@ -308,6 +279,7 @@ def insert_duration(tx: Tx, task_type: str, took: timedelta) -> None:
 
 
 def _task(row: Row) -> TaskRow:
+    """In the order of the columns above."""
     return TaskRow(
         task_id=row[0],
         service_request_id=row[1],
@@ -336,6 +308,10 @@ def _task(row: Row) -> TaskRow:
         completed_at=_moment(row[24]),
         completed_by=row[25],
         result=row[26],
+        interruptions=row[27],
+        released_by=row[28],
+        completion=row[29],
+        publisher=row[30],
     )
 
 

@@ -1,4 +1,4 @@
-"""What a new request must look like: every field checked before anything is written. Pure.
+"""What a new request, and a task's result, must look like: every field checked before anything is written. Pure.
 
 What is refused is named by JSON pointer, in words that never repeat what was submitted.
 """
@@ -22,7 +22,7 @@ from session_platform.errors import FieldProblem, Invalid
 REASON_MAX_CHARS: Final = 1_000
 NAME_MAX_CHARS: Final = 200
 """For ``target_speciality`` and ``current_call_id``."""
-DATA_PROBLEMS_MAX: Final = 50
+PROBLEMS_MAX: Final = 50
 """More mistakes than this in one body help nobody."""
 
 # By keyword of JSON Schema; {} is the schema's own value, which the operator wrote. Others get the general text.
@@ -81,7 +81,7 @@ def accept(new: NewRequest, catalogue: Catalogue) -> Accepted:
     if service is None:
         problems.insert(0, FieldProblem("/service", "is no service of the catalogue"))
     else:
-        problems.extend(data_problems(service.data_schema, new.data))
+        problems.extend(_data_problems(service, new.data))
     if service is None or problems:
         raise Invalid(*problems)
     return Accepted(
@@ -112,26 +112,29 @@ def _text_problem(text: str, max_chars: int) -> str | None:
     return None
 
 
-def data_problems(schema: Mapping[str, Any] | None, data: Any) -> list[FieldProblem]:
-    """Everything wrong with ``data`` by JSON pointer below ``/data``, at most `DATA_PROBLEMS_MAX`. None is an empty object;
-    without a schema nothing else is taken."""
-    if schema is None:
+def _data_problems(service: ServiceDefinition, data: Any) -> list[FieldProblem]:
+    if service.data_schema is None:
         return [] if data in (None, {}) else [FieldProblem("/data", "must be absent: this service takes no data")]
+    return schema_problems(service.data_schema, {} if data is None else data, "data")
+
+
+def schema_problems(schema: Mapping[str, Any], value: Any, field: str) -> list[FieldProblem]:
+    """Everything wrong with ``value``, decoded JSON, by JSON pointer below ``/field``, at most `PROBLEMS_MAX`."""
     try:
-        msgspec.json.encode(data)
+        msgspec.json.encode(value)
     except UnicodeEncodeError:
-        return [FieldProblem("/data", "must not contain broken Unicode")]
+        return [FieldProblem(f"/{field}", "must not contain broken Unicode")]
     validator = Draft202012Validator(schema, registry=Registry(), format_checker=Draft202012Validator.FORMAT_CHECKER)
     found: dict[FieldProblem, None] = {}
-    for error in validator.iter_errors({} if data is None else data):
-        found.update(dict.fromkeys(_explain(error)))
-        if len(found) >= DATA_PROBLEMS_MAX:
+    for error in validator.iter_errors(value):
+        found.update(dict.fromkeys(_explain(error, field)))
+        if len(found) >= PROBLEMS_MAX:
             break
-    return list(found)[:DATA_PROBLEMS_MAX]
+    return list(found)[:PROBLEMS_MAX]
 
 
-def _explain(error: ValidationError) -> Iterator[FieldProblem]:
-    path: tuple[str | int, ...] = ("data", *error.absolute_path)
+def _explain(error: ValidationError, field: str) -> Iterator[FieldProblem]:
+    path: tuple[str | int, ...] = (field, *error.absolute_path)
     if error.validator == "required":
         declared, given = cast(list[str], error.validator_value), cast(dict[str, Any], error.instance)
         yield from (FieldProblem(_pointer(*path, name), "is required") for name in declared if name not in given)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
-from session_platform.careflow import progress, rows
-from session_platform.careflow.catalogue import Catalogue, ExecutorKind, Order, ServiceDefinition, TaskDefinition
+from session_platform.careflow.catalogue import ExecutorKind
 from session_platform.careflow.model import REQUEST_OUTCOMES, TASK_OUTCOMES, RequestState, TaskState, public_status
 from session_platform.careflow.rows import RequestRow, TaskRow
 from session_platform.contract import (
@@ -22,44 +21,6 @@ from session_platform.contract import (
     TaskOutcome,
     TaskStatus,
 )
-from session_platform.store.port import Reader, Row
-
-RECENT_MAX: Final = 20
-"""How many ended requests `Reads.recent_requests` names."""
-
-_REQUEST_OWNER: Final = "SELECT member_id FROM service_request WHERE service_request_id = :service_request_id"
-_RESULT: Final = "SELECT result FROM service_request WHERE service_request_id = :service_request_id"
-_TASK_OWNER: Final = "SELECT member_id FROM task WHERE task_id = :task_id"
-_TASKS_OF_MEMBER: Final = """
-SELECT task_id FROM task
-WHERE member_id = :member_id AND task_id > :after
-  AND (:any_assignee = 1 OR assignee_id = :assignee) AND (:active = 0 OR completed_at IS NULL)
-ORDER BY task_id LIMIT :limit
-"""
-_OPEN_REQUESTS: Final = """
-SELECT service_request_id FROM service_request
-WHERE member_id = :member_id AND completed_at IS NULL ORDER BY submitted_at, service_request_id
-"""
-_ENDED_REQUESTS: Final = """
-SELECT service_request_id FROM service_request
-WHERE member_id = :member_id AND completed_at IS NOT NULL ORDER BY completed_at DESC, service_request_id DESC LIMIT :limit
-"""
-_OPEN_REQUESTS_OF_SESSION: Final = """
-SELECT service_request_id FROM service_request
-WHERE session_id = :session_id AND completed_at IS NULL ORDER BY service_request_id
-"""
-_OPEN_TASKS_OF_SESSION: Final = (
-    "SELECT task_id FROM task WHERE session_id = :session_id AND completed_at IS NULL ORDER BY task_id"
-)
-_ENDED_REQUESTS_OF_SESSION: Final = """
-SELECT service_request_id FROM service_request
-WHERE session_id = :session_id AND completed_at IS NOT NULL ORDER BY service_request_id
-"""
-_ENDED_TASKS_OF_SESSION: Final = """
-SELECT task.task_id FROM service_request JOIN task ON task.service_request_id = service_request.service_request_id
-WHERE service_request.session_id = :session_id AND task.completed_at IS NOT NULL AND task.assigned_at IS NOT NULL
-ORDER BY task.task_id
-"""
 
 
 class RequestView(Struct, frozen=True, kw_only=True):
@@ -93,14 +54,15 @@ class RequestView(Struct, frozen=True, kw_only=True):
 
 class TaskView(Struct, frozen=True, kw_only=True):
     """A task; ``status`` is one of pending, in_progress, completed, failed, canceled. ``assigned_at`` is null while it waits
-    for an earlier task of its request."""
+    for an earlier task of its request. In a queue, until it is claimed, only its ids, type, role, status and due date are
+    shown."""
 
     task_id: str
     session_id: str | None
     member_id: str
-    service_request_id: str
+    service_request_id: str | None
     task_type: str
-    title: str
+    title: str | None
     status: str
     assignee_id: str | None
     assignee_role: AssigneeRole
@@ -115,6 +77,39 @@ class TaskView(Struct, frozen=True, kw_only=True):
     attempt: int
 
 
+class TaskAtWork(TaskView, frozen=True, kw_only=True):
+    """What a service is told that starts a task: also whom and what the request is about, and until when the task is its own
+    (``start`` again renews that)."""
+
+    subject: str | None
+    data: Any
+    lease_until: datetime
+
+
+class TaskStanding(NamedTuple):
+    """``offered``: it waits for somebody to claim or start it. ``speciality`` in upper case. ``answers``: who made the last
+    move and may repeat it, though the task is no longer theirs."""
+
+    member_id: str
+    role: AssigneeRole
+    speciality: str | None
+    assignee_id: str | None
+    offered: bool
+    answers: frozenset[str]
+
+    @classmethod
+    def of(cls, task: TaskRow, now: datetime) -> TaskStanding:
+        offered = task.state is TaskState.PENDING and task.publisher is None and task.executor is not ExecutorKind.SYSTEM
+        return cls(
+            member_id=task.member_id,
+            role=task.assignee_role,
+            speciality=task.speciality,
+            assignee_id=task.assignee_id,
+            offered=offered and (task.run_at is None or task.run_at <= now),
+            answers=frozenset(who for who in (task.completed_by, task.released_by) if who is not None),
+        )
+
+
 class ServiceView(Struct, frozen=True, kw_only=True):
     """A service in the catalogue; ``usual_seconds`` is how long it takes as a rule, as far as measured."""
 
@@ -125,144 +120,49 @@ class ServiceView(Struct, frozen=True, kw_only=True):
     usual_seconds: int
 
 
-class Outlook(NamedTuple):
-    """An honest guess: see `progress`."""
+def request_view(request: RequestRow, tasks: Sequence[TaskRow], remaining_s: int | None) -> RequestView:
+    """``tasks`` in order of declaration; ``remaining_s`` None: it has ended, or nobody can tell."""
+    return RequestView(
+        service_request_id=request.service_request_id,
+        session_id=request.session_id,
+        member_id=request.member_id,
+        service=request.service,
+        subject=request.subject,
+        reason=request.reason,
+        priority=request.priority,
+        data=_json(request.data),
+        initiator_id=request.initiator_id,
+        target_role=request.target_role,
+        target_speciality=request.target_speciality,
+        current_call_id=request.current_call_id,
+        status=request.state,
+        stage=request.stage,
+        percent_complete=request.percent_complete,
+        estimated_completion_seconds=remaining_s,
+        tasks=statuses(tasks),
+        outcome=REQUEST_OUTCOMES.get(request.state),
+        error=None if request.error is None else msgspec.json.decode(request.error, type=ServiceError),
+        payer_errors=_json(request.payer_errors),
+        result_ref=None if request.state is not RequestState.COMPLETED else result_ref(request.service_request_id),
+        submitted_at=request.submitted_at,
+        completed_at=request.completed_at,
+    )
 
-    stage: ProcessingStage
-    percent: int
-    remaining_s: int
+
+class Told(Struct, frozen=True, kw_only=True):
+    """What a backend said last of how far its request is."""
+
+    estimated_completion_seconds: int | None = None
+    task_statuses: tuple[TaskStatus, ...] = ()
 
 
-class Reads:
-    """Everything that can be asked; nothing here changes anything. Rights are the caller's matter."""
-
-    def __init__(self, catalogue: Catalogue) -> None:
-        self.catalogue = catalogue
-
-    def owner(self, reader: Reader, service_request_id: str) -> str | None:
-        """The member whose request this is; None when there is none."""
-        member_id: str | None = _only(reader.one(_REQUEST_OWNER, service_request_id=service_request_id))
-        return member_id
-
-    def task_owner(self, reader: Reader, task_id: str) -> str | None:
-        """The member whose task this is; None when there is none."""
-        member_id: str | None = _only(reader.one(_TASK_OWNER, task_id=task_id))
-        return member_id
-
-    def view(self, reader: Reader, service_request_id: str, now: datetime) -> RequestView | None:
-        request = rows.find_request(reader, service_request_id)
-        return None if request is None else self.view_of(reader, request, now)
-
-    def result(self, reader: Reader, service_request_id: str) -> bytes | None:
-        """``result_data`` as JSON; None unless the request succeeded."""
-        found: bytes | None = _only(reader.one(_RESULT, service_request_id=service_request_id))
-        return found
-
-    def task(self, reader: Reader, task_id: str) -> TaskView | None:
-        task = rows.find_task(reader, task_id)
-        return None if task is None else _task_view(task)
-
-    def tasks_of(
-        self, reader: Reader, member_id: str, *, active: bool, assignee: str | None = None, after: str = "", limit: int = 500
-    ) -> list[TaskView]:
-        """A member's tasks in order of creation, from the one behind id ``after``; ``active``: only those that did not end."""
-        found = reader.all(
-            _TASKS_OF_MEMBER,
-            member_id=member_id,
-            after=after,
-            any_assignee=int(assignee is None),
-            assignee=assignee or "",
-            active=int(active),
-            limit=limit,
-        )
-        return [_task_view(task) for row in found if (task := rows.find_task(reader, row[0]))]
-
-    def recent_requests(self, reader: Reader, member_id: str, now: datetime) -> list[RequestView]:
-        """A member's open requests in order of submission, then the last `RECENT_MAX` that ended, newest first."""
-        found = reader.all(_OPEN_REQUESTS, member_id=member_id) + reader.all(
-            _ENDED_REQUESTS, member_id=member_id, limit=RECENT_MAX
-        )
-        return [view for row in found if (view := self.view(reader, row[0], now))]
-
-    @staticmethod
-    def active_work(reader: Reader, session_id: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """(ids of the session's open requests, ids of its open tasks)."""
-        return (
-            _ids(reader.all(_OPEN_REQUESTS_OF_SESSION, session_id=session_id)),
-            _ids(reader.all(_OPEN_TASKS_OF_SESSION, session_id=session_id)),
-        )
-
-    @staticmethod
-    def ended_work(reader: Reader, session_id: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """(ids of the session's requests that ended, ids of its tasks that were assigned and ended), whatever their outcome."""
-        return (
-            _ids(reader.all(_ENDED_REQUESTS_OF_SESSION, session_id=session_id)),
-            _ids(reader.all(_ENDED_TASKS_OF_SESSION, session_id=session_id)),
-        )
-
-    def services(self, reader: Reader) -> list[ServiceView]:
-        """The catalogue, by code."""
-        return [self._service_view(reader, service) for _, service in sorted(self.catalogue.services.items())]
-
-    def _service_view(self, reader: Reader, service: ServiceDefinition) -> ServiceView:
-        ahead = [
-            progress.Work(progress.Phase.AHEAD, progress.usual_s(task.usual_s, rows.durations_s(reader, task.type)))
-            for task in service.tasks
-        ]
-        return ServiceView(
-            code=service.code,
-            title=service.title,
-            data_schema=service.data_schema,
-            task_types=tuple(task.type for task in service.tasks),
-            usual_seconds=progress.remaining_s(ahead, parallel=service.order is Order.PARALLEL),
-        )
-
-    def outlook(self, reader: Reader, request: RequestRow, tasks: Sequence[TaskRow], now: datetime) -> Outlook | None:
-        """How far an open request is at ``now``, by its tasks; None when its service is no longer declared."""
-        service = self.catalogue.find(request.service)
-        declared = [None if service is None else service.task(task.task_type) for task in tasks]
-        if service is None or None in declared:
-            return None
-        works = [
-            _work(task, definition, rows.durations_s(reader, task.task_type), now)
-            for task, definition in zip(tasks, declared, strict=True)
-            if definition is not None
-        ]
-        return Outlook(
-            stage=progress.stage(works),
-            percent=progress.percent(works),
-            remaining_s=progress.remaining_s(works, parallel=service.order is Order.PARALLEL),
-        )
-
-    def view_of(self, reader: Reader, request: RequestRow, now: datetime) -> RequestView:
-        """A request that was just read or written."""
-        tasks = rows.tasks_of_request(reader, request.service_request_id)
-        outlook = None if request.completed_at is not None else self.outlook(reader, request, tasks, now)
-        return RequestView(
-            service_request_id=request.service_request_id,
-            session_id=request.session_id,
-            member_id=request.member_id,
-            service=request.service,
-            subject=request.subject,
-            reason=request.reason,
-            priority=request.priority,
-            data=_json(request.data),
-            initiator_id=request.initiator_id,
-            target_role=request.target_role,
-            target_speciality=request.target_speciality,
-            current_call_id=request.current_call_id,
-            status=request.state,
-            stage=request.stage,
-            percent_complete=request.percent_complete,
-            estimated_completion_seconds=None if outlook is None else outlook.remaining_s,
-            tasks=statuses(tasks),
-            outcome=REQUEST_OUTCOMES.get(request.state),
-            error=None if request.error is None else msgspec.json.decode(request.error, type=ServiceError),
-            payer_errors=_json(request.payer_errors),
-            result_ref=None if request.state is not RequestState.COMPLETED else result_ref(request.service_request_id),
-            submitted_at=request.submitted_at,
-            completed_at=request.completed_at,
-        )
+def published_view(request: RequestRow, tasks: Sequence[TaskRow]) -> RequestView:
+    """A backend's request: as far as it says. Tasks that it reported and never assigned stand behind those it did."""
+    told = Told() if request.told is None else msgspec.json.decode(request.told, type=Told)
+    view = request_view(request, tasks, told.estimated_completion_seconds if request.completed_at is None else None)
+    assigned = {task.task_id for task in tasks}
+    unassigned = tuple(each for each in told.task_statuses if each.task_id not in assigned)
+    return msgspec.structs.replace(view, tasks=view.tasks + unassigned)
 
 
 def statuses(tasks: Sequence[TaskRow]) -> tuple[TaskStatus, ...]:
@@ -275,7 +175,8 @@ def result_ref(service_request_id: str) -> str:
     return f"/v1/service-requests/{service_request_id}/result"
 
 
-def _task_view(task: TaskRow) -> TaskView:
+def task_view(task: TaskRow) -> TaskView:
+    """The whole task."""
     return TaskView(
         task_id=task.task_id,
         session_id=task.session_id,
@@ -298,25 +199,17 @@ def _task_view(task: TaskRow) -> TaskView:
     )
 
 
-def _work(task: TaskRow, definition: TaskDefinition, measured_s: Sequence[float], now: datetime) -> progress.Work:
-    usual_s = progress.usual_s(definition.usual_s, measured_s)
-    if task.completed_at is not None:
-        return progress.Work(progress.Phase.ENDED, usual_s)
-    if task.state is TaskState.IN_PROGRESS:
-        elapsed_s = 0.0 if task.started_at is None else (now - task.started_at).total_seconds()
-        limit_s = definition.attempt_timeout_s if definition.executor is ExecutorKind.SYSTEM else None
-        return progress.Work(progress.Phase.RUNNING, usual_s, elapsed_s=max(elapsed_s, 0.0), limit_s=limit_s)
-    pause_s = 0.0 if task.run_at is None else (task.run_at - now).total_seconds()
-    return progress.Work(progress.Phase.AHEAD, usual_s, pause_s=max(pause_s, 0.0))
+def queued(task: TaskView) -> TaskView:
+    """A task as those see it who may claim it."""
+    return msgspec.structs.replace(task, title=None, form=None, assigned_at=None, started_at=None)
+
+
+def task_at_work(task: TaskRow, request: RequestRow) -> TaskAtWork:
+    """A task that a service holds."""
+    assert task.lease_until is not None
+    whole = msgspec.structs.asdict(task_view(task))
+    return TaskAtWork(**whole, subject=request.subject, data=_json(request.data), lease_until=task.lease_until)
 
 
 def _json(text: str | bytes | None) -> Any:
     return None if text is None else msgspec.json.decode(text)
-
-
-def _only(row: Row | None) -> Any:
-    return None if row is None else row[0]
-
-
-def _ids(found: list[Row]) -> tuple[str, ...]:
-    return tuple(row[0] for row in found)

@@ -10,25 +10,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import traceback
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, assert_never
 
 import structlog
 
-from session_platform.careflow import rows
+from session_platform.careflow import queue
+from session_platform.careflow.attempts import Executor, Failed, Outcome, Succeeded, TaskRun
 from session_platform.careflow.catalogue import INTERNAL_ERROR, TIMED_OUT
-from session_platform.careflow.commands import Careflow, Failed, Outcome, Succeeded, TaskRun
+from session_platform.careflow.commands import Careflow
+from session_platform.careflow.withdrawal import Withdrawal
 from session_platform.clock import Clock
 from session_platform.contract import SealedEphemeral
-from session_platform.errors import Conflict, StartError, Unavailable
+from session_platform.errors import Conflict, StartError, Unavailable, kind_and_place
 from session_platform.store.port import Store, Tx
-
-Executor = Callable[[TaskRun], Awaitable[Outcome]]
-"""Does one kind of task. It may be stopped at any await, and it may run again for the same task: whatever it does outside must
-be idempotent by task id and try number."""
 
 RENEW_EVERY_S: Final = 1.0
 """Far more often than the lease needs: each renewal may also tell how far the work is."""
@@ -39,6 +36,8 @@ ROUND_GAP_S: Final = 0.02
 TIMEOUT_GRACE_S: Final = 5.0
 """Executors keep their time-outs themselves; this much later the worker does it for them."""
 STOP_WITHIN_S: Final = 3.0
+LAPSED_AT_ONCE: Final = 100
+"""A round puts back no more; the next one goes on."""
 AFTER_UNAVAILABLE_S: Final = 1.0
 """How long a task rests after its executor found a part of the platform away."""
 
@@ -49,6 +48,10 @@ _log = structlog.get_logger(__name__)
 @dataclass(frozen=True, slots=True)
 class _HandBack:
     """Not an outcome: a part of the platform was away, which is not the task's failure."""
+
+
+class _NoOutcomeError(Exception):
+    """An executor came to neither of what it may come to."""
 
 
 @dataclass(slots=True, eq=False)
@@ -63,7 +66,8 @@ class _Job:
 
 
 class Worker:
-    """``executors`` by task type, at most ``concurrency`` at the same time. ``owner`` names this worker in leases.
+    """Does what functions of the platform do, puts back what services let go, and withdraws what nobody declares any more.
+    ``executors`` by task type, at most ``concurrency`` at the same time. ``owner`` names this worker in leases.
     ``random_share`` is random in [0, 1)."""
 
     def __init__(  # noqa: PLR0913 - it is wired once, by name
@@ -78,10 +82,10 @@ class Worker:
         random_share: Callable[[], float] = random.random,
         stop_within_s: float = STOP_WITHIN_S,
     ) -> None:
-        """Raises `StartError` when a declared system task has no executor."""
-        if missing := sorted(careflow.catalogue.task_types() - executors.keys()):
+        """Raises `StartError` when the function of a declared task is not there."""
+        if missing := sorted(careflow.catalogue.function_names().keys() - executors.keys()):
             raise StartError(
-                f"No function does the declared system task {missing[0]}: remove it from the services or add its executor."
+                f"No function does the declared system task {missing[0]}: remove its `function` from the services or add it."
             )
         self._store = store
         self._careflow = careflow
@@ -91,13 +95,18 @@ class Worker:
         self._concurrency = concurrency
         self._random_share = random_share
         self._stop_within_s = stop_within_s
+        self._withdrawal = Withdrawal(store, careflow, clock)
         self._jobs: dict[str, _Job] = {}
         self._woken = asyncio.Event()
         store.on_commit(self._on_commit)
 
     async def free_leases(self) -> None:
         """Free every claim at once: for the start of the only worker there is, when those who held them are dead."""
-        await self._store.run(rows.free_leases)
+        await self._store.run(queue.free_leases)
+
+    def notes(self) -> list[str]:
+        """What an operator should look at although everybody is served, in sentences."""
+        return self._withdrawal.notes()
 
     async def run(self) -> None:
         """Work until cancelled; then hand back what is running, see `stop`."""
@@ -113,11 +122,13 @@ class Worker:
             await self.stop()
 
     async def tick(self) -> float:
-        """One round: bring outcomes home, renew leases, stop what takes too long, take up what is due. The seconds after which
-        the next round is due unless something happens before."""
+        """One round: bring outcomes home, renew leases, stop what takes too long, end what is no longer declared, take up what
+        is due. The seconds after which the next round is due unless something happens before."""
         async with asyncio.TaskGroup() as group:
             for job in list(self._jobs.values()):
                 group.create_task(self._attend(job))
+        with contextlib.suppress(Unavailable):
+            await self._withdrawal.tick()
         return await self._take_up()
 
     async def stop(self) -> None:
@@ -135,7 +146,7 @@ class Worker:
         if jobs:
             await asyncio.wait([job.work for job in jobs], timeout=self._stop_within_s / 2)
         await asyncio.gather(*(self._attend(job) for job in jobs if job.outcome is not None or _answered(job.work)))
-        await self._store.run(lambda tx: rows.free_leases(tx, self._owner))
+        await self._store.run(lambda tx: queue.free_leases(tx, self._owner))
 
     # ------------------------------------------------------------------------------------------------------ what is running
 
@@ -154,7 +165,9 @@ class Worker:
     async def _renew(self, job: _Job, now_s: float) -> None:
         """Without the store the next round tries again; the attempt number guards what happens meanwhile."""
         with contextlib.suppress(Unavailable):
-            if await self._store.run(lambda tx: self._careflow.renew(tx, job.run), job.run.member_id):
+            if await self._store.run(
+                lambda tx: self._careflow.renew(tx, job.run), job.run.member_id, traceparent=job.run.traceparent
+            ):
                 job.renew_at_s = now_s + RENEW_EVERY_S
             else:
                 _log.info("task.lost", task_type=job.run.task_type, task_id=job.run.task_id, attempt=job.run.attempt)
@@ -172,7 +185,7 @@ class Worker:
             _log.info("task.outcome_refused", task_type=job.run.task_type, task_id=job.run.task_id, attempt=job.run.attempt)
         except Exception as error:  # noqa: BLE001 - whatever the executor's effect raises must not stop the others' work
             outcome = job.outcome.code if isinstance(job.outcome, Failed) else type(job.outcome).__name__
-            _log.error("task.outcome_broken", task_type=job.run.task_type, outcome=outcome, error=_where(error))
+            _log.error("task.outcome_broken", task_type=job.run.task_type, outcome=outcome, error=kind_and_place(error))
             if job.outcome is not _BROKEN:
                 job.outcome = _BROKEN
                 self._woken.set()
@@ -192,7 +205,7 @@ class Worker:
                 command = partial(self._careflow.hand_back, run=run, pause_s=AFTER_UNAVAILABLE_S)
             case _:
                 assert_never(outcome)
-        await self._store.run(command, *sorted({run.member_id, *timelines}))
+        await self._store.run(command, *sorted({run.member_id, *timelines}), traceparent=run.traceparent)
 
     def _drop(self, job: _Job) -> None:
         if self._jobs.get(job.run.task_id) is job:
@@ -201,32 +214,47 @@ class Worker:
     # ---------------------------------------------------------------------------------------------------------- what is due
 
     async def _take_up(self) -> float:
-        free = self._concurrency - len(self._jobs)
-        if free <= 0:
-            return ROUND_EVERY_S
+        free = max(self._concurrency - len(self._jobs), 0)
         now = self._clock.now()
         types = list(self._executors)
         try:
-            found, next_at = await self._store.read(
-                lambda reader: (rows.due(reader, types, now, self._concurrency), rows.next_due_at(reader, types, now))
+            found, next_at, lapsed = await self._store.read(
+                lambda reader: (
+                    queue.due(reader, types, now, self._concurrency),
+                    queue.next_due_at(reader, types, now),
+                    queue.lapsed(reader, now, LAPSED_AT_ONCE),
+                )
             )
             await self._claim_all([due for due in found if due.task_id not in self._jobs][:free])
+            for each in lapsed:
+                await self._put_back(each)
         except Unavailable:
             return ROUND_EVERY_S
-        return ROUND_EVERY_S if next_at is None else min(max((next_at - now).total_seconds(), 0.0), ROUND_EVERY_S)
+        return ROUND_EVERY_S if next_at is None or not free else min(max((next_at - now).total_seconds(), 0.0), ROUND_EVERY_S)
 
-    async def _claim_all(self, found: Sequence[rows.Due]) -> None:
+    async def _claim_all(self, found: Sequence[queue.Due]) -> None:
         async with asyncio.TaskGroup() as group:
             for due in found:
                 group.create_task(self._claim(due))
 
-    async def _claim(self, due: rows.Due) -> None:
+    async def _put_back(self, lapsed: queue.Lapsed) -> None:
+        """What a service held, and whose lease has ended."""
         try:
-            run = await self._store.run(lambda tx: self._careflow.claim(tx, due.task_id, self._owner), due.member_id)
+            await self._store.run(partial(self._careflow.hands.lapse, task_id=lapsed.task_id), lapsed.member_id)
+        except Unavailable:
+            return
+        except Exception as error:  # noqa: BLE001 - one task that cannot be put back must not stop the others
+            _log.error("task.stuck", task_id=lapsed.task_id, error=kind_and_place(error))
+
+    async def _claim(self, due: queue.Due) -> None:
+        try:
+            run = await self._store.run(
+                lambda tx: self._careflow.claim(tx, due.task_id, self._owner), due.member_id, traceparent=due.traceparent
+            )
         except Unavailable:
             return
         except Exception as error:  # noqa: BLE001 - one task that cannot even be claimed must not stop the others
-            _log.error("task.unclaimable", task_id=due.task_id, error=_where(error))
+            _log.error("task.unclaimable", task_id=due.task_id, error=kind_and_place(error))
             return
         if run is not None:
             now_s = self._clock.monotonic()
@@ -246,7 +274,14 @@ class Worker:
 
 
 async def _execute(executor: Executor, run: TaskRun) -> Outcome:
-    return await executor(run)
+    """A function may not end the process, and what it returns may be anything: it is an operator's."""
+    try:
+        outcome: object = await executor(run)
+    except SystemExit:
+        raise _NoOutcomeError from None
+    if not isinstance(outcome, Succeeded | Failed):
+        raise _NoOutcomeError
+    return outcome
 
 
 def _answered(work: asyncio.Task[Outcome]) -> bool:
@@ -260,12 +295,5 @@ def _outcome_of(job: _Job) -> Outcome | _HandBack:
         return job.work.result()
     if isinstance(error, Unavailable):
         return _HandBack()
-    _log.error("task.executor_broken", task_type=job.run.task_type, attempt=job.run.attempt, error=_where(error))
+    _log.error("task.executor_broken", task_type=job.run.task_type, attempt=job.run.attempt, error=kind_and_place(error))
     return _BROKEN
-
-
-def _where(error: BaseException) -> str:
-    """The kind of an exception and where it came from, never its message: that may quote health data."""
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-    return f"{type(error).__name__}{place}"

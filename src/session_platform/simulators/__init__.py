@@ -1,7 +1,7 @@
 """Simulators: stand-ins for the outside world, for development and tests only.
 
-Each is a program of its own (``python -m session_platform.simulators.NAME``) that speaks the real thing's API, and ends with
-the process that started it. This package decides nothing for the platform and imports nothing of it, so that a mistake in our
+They are a program of their own (``python -m session_platform.simulators``) that speaks the real things' APIs, and ends with the
+process that started it. This package decides nothing for the platform and imports nothing of it, so that a mistake in our
 reading of an API cannot hide in both at once.
 """
 

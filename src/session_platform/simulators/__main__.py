@@ -1,4 +1,7 @@
-"""``python -m session_platform.simulators.clearinghouse``."""
+"""``python -m session_platform.simulators [--port 0] [--speed 1.0] [--seed 0]``: the clearinghouse and the enrollment system.
+
+Prints ``listening http://127.0.0.1:PORT`` and answers until its standard input closes.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,15 @@ import asyncio
 import sys
 
 from session_platform.simulators.clearinghouse.service import Clearinghouse
-from session_platform.simulators.http import Connection
+from session_platform.simulators.enrollment.service import PREFIX, EnrollmentSystem
+from session_platform.simulators.http import Connection, Request, Response
 from session_platform.simulators.lifetime import Lifetime
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="clearinghouse", description="The clearinghouse, simulated on this machine.")
+    parser = argparse.ArgumentParser(prog="simulators", description="The outside world, simulated on this machine.")
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 takes a free one")
-    parser.add_argument("--speed", type=_positive, default=1.0, help="how many times faster than real payers it answers")
+    parser.add_argument("--speed", type=_positive, default=1.0, help="how many times faster than the real ones they answer")
     parser.add_argument("--seed", type=int, default=0, help="the same seed, the same latencies")
     options = parser.parse_args()
     try:
@@ -28,7 +32,13 @@ def main() -> int:
 async def _serve(port: int, speed: float, seed: int) -> None:
     lifetime = Lifetime()
     clearinghouse = Clearinghouse(speed=speed, seed=seed)
-    server = await asyncio.get_running_loop().create_server(lambda: Connection(clearinghouse.answer), "127.0.0.1", port)
+    enrollment = EnrollmentSystem(speed=speed, seed=seed)
+
+    async def answer(request: Request) -> Response:
+        asked = enrollment if request.path.startswith(f"{PREFIX}/") else clearinghouse
+        return await asked.answer(request)
+
+    server = await asyncio.get_running_loop().create_server(lambda: Connection(answer), "127.0.0.1", port)
     sys.stdout.write(f"listening http://127.0.0.1:{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
     await lifetime.over()
