@@ -23,7 +23,6 @@ SELECT member_prefix, account_prefix, payer_member_prefix, payer_id, payer_name,
 FROM member_pattern ORDER BY member_prefix
 """
 _STAFF: Final = "SELECT name, role, specialities FROM staff WHERE staff_id = :staff_id"
-_PANEL: Final = "SELECT member_id FROM panel WHERE staff_id = :staff_id AND member_id IN (:member_id, '*')"
 
 
 class _Pattern(NamedTuple):
@@ -90,12 +89,6 @@ def staff(reader: Reader, staff_id: str) -> StaffMember | None:
         return None
     name, role, specialities = row
     return StaffMember(staff_id, name, StaffRole(role), tuple(json.loads(specialities)))
-
-
-def on_panel(reader: Reader, staff_id: str, member_id: str) -> bool:
-    """Whether the member is on the staff member's panel; a panel of everybody holds whoever exists, by list or by pattern."""
-    entries = {entry for (entry,) in reader.all(_PANEL, staff_id=staff_id, member_id=member_id)}
-    return bool(entries) and member(reader, member_id) is not None
 
 
 def _by_pattern(reader: Reader, account_id: str) -> tuple[_Pattern, str] | None:

@@ -20,6 +20,8 @@ from session_platform.sessions.model import (
     WorkOf,
 )
 from session_platform.sessions.monitor import Monitor
+from session_platform.sessions.published import PublishedSessions
+from session_platform.sessions.record import open_sessions, participates
 from session_platform.sessions.touches import Touches
 from session_platform.sessions.view import Participant, SessionView
 
@@ -34,8 +36,11 @@ __all__ = [
     "NewParticipant",
     "NewSession",
     "Participant",
+    "PublishedSessions",
     "SessionView",
     "Sessions",
     "Touches",
     "WorkOf",
+    "open_sessions",
+    "participates",
 ]

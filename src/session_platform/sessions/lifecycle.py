@@ -12,6 +12,7 @@ from datetime import datetime
 
 from msgspec import UNSET
 
+from session_platform.access import rights_changed
 from session_platform.clock import to_micros
 from session_platform.contract import (
     AssigneeRole,
@@ -24,7 +25,7 @@ from session_platform.contract import (
 )
 from session_platform.errors import Conflict, ForbiddenOrMissing
 from session_platform.sessions import record as records
-from session_platform.sessions.model import LifeState, NewSession, WorkOf, end_of, state_of, validate
+from session_platform.sessions.model import ActiveWork, LifeState, NewSession, WorkOf, end_of, state_of, validate
 from session_platform.sessions.presence import announce
 from session_platform.sessions.record import SessionRecord
 from session_platform.sessions.view import SessionView, view_of
@@ -51,6 +52,8 @@ class Sessions:
         for participant in new.participants:
             records.add_participant(tx, record.session_id, participant.staff_id, participant.role)
         tx.emit(_created(record, new))
+        for participant in new.participants:
+            rights_changed(tx, new.member_id, participant.staff_id)
         return self._view(tx, record, tx.now)
 
     def end(self, tx: Tx, session_id: str, reason: str, outcome: str, actor: str) -> SessionView:
@@ -60,6 +63,8 @@ class Sessions:
         """
         end_reason, end_outcome = end_of(reason, outcome)
         record = self._require(tx, session_id)
+        if record.publisher is not None:
+            raise Conflict("A backend runs this session: its events end it.")
         if record.ended_at is not None:
             if (record.end_reason, record.outcome, record.ended_by) != (end_reason, end_outcome, actor):
                 raise Conflict("The session has ended.")
@@ -79,26 +84,32 @@ class Sessions:
 
     def join(self, tx: Tx, session_id: str, staff_id: str, role: AssigneeRole) -> SessionView:
         """Let a staff member take part; who does already stays as they joined. Raises `ForbiddenOrMissing`, `Conflict`."""
-        before = self.require_open(tx, session_id)
-        records.add_participant(tx, session_id, staff_id, role)
-        records.move(tx, session_id, tx.now)
+        self.activity(tx, session_id)
         record = self._require(tx, session_id)
+        if records.add_participant(tx, session_id, staff_id, role):
+            rights_changed(tx, record.member_id, staff_id)
+        return self._view(tx, record, tx.now)
+
+    def activity(self, tx: Tx, session_id: str) -> None:
+        """Somebody did something in the session: it lives on from now, and says so if it was idle.
+
+        Raises `ForbiddenOrMissing` without such a session, `Conflict` when it has ended.
+        """
+        before = self.require_open(tx, session_id)
+        records.move(tx, session_id, tx.now)
         work = self._active_work(tx, session_id)
         if state_of(tx.now, self._last_activity(before), None, len(work.service_requests)) is LifeState.IDLE:
-            announce(tx, record, self._last_activity(record), work)
-        return self._view(tx, record, tx.now)
+            self._announce(tx, session_id, work)
 
     def request_opened(self, tx: Tx, session_id: str) -> None:
         """A request of the session was stored: that is activity, and the session waits for it.
 
         To be called behind the insert, so that `active_work` knows the request. Raises `ForbiddenOrMissing`, `Conflict`.
         """
-        self.require_open(tx, session_id)
-        records.move(tx, session_id, tx.now)
+        self.activity(tx, session_id)
         work = self._active_work(tx, session_id)
         if len(work.service_requests) == 1:
-            record = self._require(tx, session_id)
-            announce(tx, record, self._last_activity(record), work)
+            self._announce(tx, session_id, work)
 
     def request_closed(self, tx: Tx, session_id: str) -> None:
         """A request of the session was stored as ended (`active_work` no longer has it). Nothing when the session has ended."""
@@ -137,6 +148,16 @@ class Sessions:
         """The member's most recently active open session on the device."""
         return next((view for view in self.open_of(reader, member_id, now) if view.device_id == device_id), None)
 
+    def joined_last(self, reader: Reader, staff_id: str, now: datetime) -> SessionView | None:
+        """Of the open sessions that the staff member takes part in, the one joined last."""
+        views = (self._view(reader, record, now) for record in records.open_with(reader, staff_id))
+        return next((view for view in views if view.expires_at > now), None)
+
+    def ended_by(self, reader: Reader, session_id: str) -> str | None:
+        """The ``actor`` who ended the session; None while it is open, and when it ended by silence."""
+        record = records.by_id(reader, session_id)
+        return None if record is None else record.ended_by
+
     def most_recent(self, reader: Reader, member_id: str, now: datetime) -> SessionView | None:
         """The member's most recently active open session."""
         return next(iter(self.open_of(reader, member_id, now)), None)
@@ -163,6 +184,10 @@ class Sessions:
     def _view(self, reader: Reader, record: SessionRecord, now: datetime) -> SessionView:
         return view_of(reader, record, self._last_activity(record), now, self._active_work)
 
+    def _announce(self, tx: Tx, session_id: str, work: ActiveWork) -> None:
+        record = self._require(tx, session_id)
+        announce(tx, record, self._last_activity(record), work)
+
     def _ended(self, tx: Tx, session_id: str, reason: SessionEndReason, outcome: SessionOutcome) -> SessionView:
         record = self._require(tx, session_id)
         work = self._ended_work(tx, session_id)
@@ -178,6 +203,8 @@ class Sessions:
                 completed_tasks=work.tasks,
             )
         )
+        for staff_id in records.staff_of(tx, session_id):
+            rights_changed(tx, record.member_id, staff_id)
         return self._view(tx, record, tx.now)
 
 

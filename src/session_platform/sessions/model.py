@@ -1,8 +1,8 @@
 """What a session may be made of and which state it is in. Pure: time comes as an argument.
 
 Laws: an ended session never changes again. An open one is WAITING while a request of it is open, else IDLE when the last
-activity is longer ago than `IDLE_AFTER`, else ACTIVE. It expires `SESSION_TTL` after the last activity; only the sweeper's
-transaction makes that so, and until then it is open.
+activity is longer ago than `IDLE_AFTER`, else ACTIVE; COMPLETING where a backend says so. It expires `SESSION_TTL` after the
+last activity; only the sweeper's transaction makes that so, and until then it is open.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class LifeState(StrEnum):
     ACTIVE = "ACTIVE"
     IDLE = "IDLE"
     WAITING = "WAITING"
+    COMPLETING = "COMPLETING"
     ENDED = "ENDED"
 
 
@@ -75,10 +76,14 @@ class NewSession:
     participants: tuple[NewParticipant, ...] = ()
 
 
-def state_of(now: datetime, last_activity_at: datetime, ended_at: datetime | None, open_requests: int) -> LifeState:
-    """The state at ``now``."""
+def state_of(
+    now: datetime, last_activity_at: datetime, ended_at: datetime | None, open_requests: int, *, completing: bool = False
+) -> LifeState:
+    """The state at ``now``; ``completing``: the backend that introduced the session says so."""
     if ended_at is not None:
         return LifeState.ENDED
+    if completing:
+        return LifeState.COMPLETING
     if open_requests:
         return LifeState.WAITING
     return LifeState.IDLE if now - last_activity_at > IDLE_AFTER else LifeState.ACTIVE

@@ -12,7 +12,7 @@ from session_platform.store.port import Tx
 
 def announce(tx: Tx, record: SessionRecord, last_activity_at: datetime, work: ActiveWork) -> None:
     """Emit ``session.active`` for an open session as it is in this transaction."""
-    state = state_of(tx.now, last_activity_at, None, len(work.service_requests))
+    state = state_of(tx.now, last_activity_at, None, len(work.service_requests), completing=bool(record.completing))
     tx.emit_ephemeral(
         SessionActiveEvent(
             session_id=record.session_id,

@@ -14,17 +14,34 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 # A literal list of columns: the record reads them in this order.
 _BY_ID: Final = """
 SELECT session_id, member_id, account_id, type, channel, intent, metadata, device_id, previous_session_id, created_at,
-    last_activity_at, ended_at, end_reason, outcome, ended_by
+    last_activity_at, ended_at, end_reason, outcome, ended_by, publisher, completing
 FROM session WHERE session_id = :session_id
 """
 _OPEN_OF: Final = """
 SELECT session_id, member_id, account_id, type, channel, intent, metadata, device_id, previous_session_id, created_at,
-    last_activity_at, ended_at, end_reason, outcome, ended_by
+    last_activity_at, ended_at, end_reason, outcome, ended_by, publisher, completing
 FROM session WHERE member_id = :member_id AND ended_at IS NULL
 """
 _OWNER: Final = "SELECT member_id FROM session WHERE session_id = :session_id"
 _PARTICIPANTS: Final = """
 SELECT id, role, joined_at FROM session_participant WHERE session_id = :session_id ORDER BY joined_at, id
+"""
+# From the few open sessions of a member, each looked up by its key: a staff member's past sessions may be thousands. A member
+# takes part in their own by that very id, and ids of members and staff are two name spaces.
+_OPEN: Final = "SELECT COUNT(*) FROM session WHERE ended_at IS NULL"
+_PARTICIPATES: Final = """
+SELECT 1 FROM session WHERE member_id = :member_id AND ended_at IS NULL AND EXISTS (
+    SELECT 1 FROM session_participant
+    WHERE session_participant.session_id = session.session_id AND id = :staff_id AND role <> 'MEMBER'
+)
+"""
+_STAFF_OF: Final = "SELECT id FROM session_participant WHERE session_id = :session_id AND role <> 'MEMBER' ORDER BY id"
+_OPEN_WITH: Final = """
+SELECT session.session_id, member_id, account_id, type, channel, intent, metadata, device_id, previous_session_id, created_at,
+    last_activity_at, ended_at, end_reason, outcome, ended_by, publisher, completing
+FROM session_participant JOIN session ON session.session_id = session_participant.session_id
+WHERE session_participant.id = :staff_id AND session_participant.role <> 'MEMBER' AND ended_at IS NULL
+ORDER BY joined_at DESC, session.session_id DESC
 """
 _INSERT: Final = """
 INSERT INTO session (session_id, member_id, account_id, type, channel, intent, metadata, device_id, previous_session_id,
@@ -66,7 +83,8 @@ ORDER BY member_id, session_id
 
 
 class SessionRecord(NamedTuple):
-    """``metadata`` is JSON; times are microseconds, as stored."""
+    """``metadata`` is JSON; times are microseconds, as stored. ``publisher`` is the backend whose events introduced the session
+    (None: the platform runs it); ``completing``: it says that the session is wrapping up."""
 
     session_id: str
     member_id: str
@@ -83,6 +101,8 @@ class SessionRecord(NamedTuple):
     end_reason: str | None
     outcome: str | None
     ended_by: str | None
+    publisher: str | None = None
+    completing: int = 0
 
     @property
     def created_at(self) -> datetime:
@@ -123,6 +143,27 @@ def participants(reader: Reader, session_id: str) -> list[Row]:
     return reader.all(_PARTICIPANTS, session_id=session_id)
 
 
+def open_sessions(reader: Reader) -> int:
+    """How many sessions of all members have not ended."""
+    row = reader.one(_OPEN)
+    return 0 if row is None else int(row[0])
+
+
+def participates(reader: Reader, staff_id: str, member_id: str) -> bool:
+    """Whether the staff member takes part in an open session of the member: a care relationship for as long as that is so."""
+    return reader.one(_PARTICIPATES, staff_id=staff_id, member_id=member_id) is not None
+
+
+def staff_of(reader: Reader, session_id: str) -> list[str]:
+    """Ids of the staff who take part, or took part."""
+    return [staff_id for (staff_id,) in reader.all(_STAFF_OF, session_id=session_id)]
+
+
+def open_with(reader: Reader, staff_id: str) -> list[SessionRecord]:
+    """The open sessions that the staff member takes part in, the one joined last first."""
+    return [SessionRecord(*row) for row in reader.all(_OPEN_WITH, staff_id=staff_id)]
+
+
 def insert(tx: Tx, record: SessionRecord, initiator_id: str) -> None:
     tx.execute(
         _INSERT,
@@ -140,9 +181,9 @@ def insert(tx: Tx, record: SessionRecord, initiator_id: str) -> None:
     )
 
 
-def add_participant(tx: Tx, session_id: str, participant_id: str, role: str) -> None:
-    """Whoever takes part already stays as they joined."""
-    tx.execute(_ADD_PARTICIPANT, session_id=session_id, id=participant_id, role=role, now=to_micros(tx.now))
+def add_participant(tx: Tx, session_id: str, participant_id: str, role: str) -> bool:
+    """Whoever takes part already stays as they joined: then False."""
+    return tx.execute(_ADD_PARTICIPANT, session_id=session_id, id=participant_id, role=role, now=to_micros(tx.now)) > 0
 
 
 def move(tx: Tx, session_id: str, at: datetime) -> bool:

@@ -56,7 +56,7 @@ def view_of(
         account_id=record.account_id,
         type=SessionType(record.type),
         channel=SessionChannel(record.channel),
-        state=state_of(now, last_activity_at, record.ended_at, open_requests),
+        state=state_of(now, last_activity_at, record.ended_at, open_requests, completing=bool(record.completing)),
         intent=record.intent,
         metadata=None if record.metadata is None else json.loads(record.metadata),
         participants=tuple(
