@@ -20,15 +20,17 @@ from session_platform.eligibility import (
     CheckRun,
     Clearinghouse,
     Eligibility,
+    checks,
     coverage_at,
     coverage_of,
 )
-from session_platform.store import outbox
+from session_platform.store import Store, outbox
 from session_platform.store.port import Reader
 from session_platform.store.sqlite import SqliteStore
-from tests.eligibility.answers import ACTIVE, NOT_FOUND, answer, entry, error, plan
+from tests.eligibility.answers import ACTIVE, NOT_FOUND, UNAVAILABLE, answer, entry, error, plan
 from tests.eligibility.insured import Person
 from tests.eligibility.server import Behaviour, Received, saying, serving
+from tests.log.test_follow import Spoilt
 
 HOLDERS = {"A789012": ("M123456",), "A789013": ("M123456", "M777777")}
 TERMINATED = answer(plan("INACTIVE", name="Gold"), subscriber={"dates": {"plan": {"end": "2025-12-31"}}})
@@ -44,13 +46,21 @@ def holders(_reader: Reader, account_id: str) -> tuple[str, ...]:
 
 @asynccontextmanager
 async def room(
-    store: SqliteStore, clock: ManualClock, behaviour: Behaviour, received: Received | None = None
+    store: Store, clock: ManualClock, behaviour: Behaviour, received: Received | None = None
 ) -> AsyncIterator[Eligibility]:
     """The room, with a clearinghouse that behaves so."""
     async with serving(behaviour, received) as url:
         client = Clearinghouse(url, "key", clock)
         yield Eligibility(store, client, insured, holders, look_again_s=0.001)
         await client.aclose()
+
+
+class Watched(Spoilt):
+    """A store that tells how often somebody has read from it."""
+
+    async def looks(self, times: int) -> None:
+        while self.reads < times:
+            await self.run(lambda _tx: None)
 
 
 def a_run(task: str = "task_1", **fields: Any) -> CheckRun:
@@ -246,12 +256,12 @@ async def test_who_joined_a_check_gets_the_same_coverage_stored_once_and_changes
         await saying(200, ACTIVE)(reader, writer)
 
     received = Received()
-    async with room(store, clock, slow, received) as eligibility:
+    watched = Watched(store)
+    async with room(watched, clock, slow, received) as eligibility:
         first = asyncio.create_task(eligibility.check(a_run()))
         await asked.wait()
         second = asyncio.create_task(eligibility.check(a_run("task_2", service_request_id="sr_2")))
-        for _ in range(5):
-            await store.run(lambda _tx: None)
+        await watched.looks(3)  # the first for its insured, the second for its own and at the first's check
         clock.advance(1.5)
         go_on.set()
         outcomes = [await first, await second]
@@ -370,3 +380,41 @@ async def test_what_is_stored_is_read_back_as_it_was(store: SqliteStore, clock: 
     assert isinstance(details, CoverageDetails)
     assert details.benefits[0].coinsurance_percent == 15.0
     assert json.loads(outcome.result)["coverage"] == (await events(store))[0]["data"]["coverage"]
+
+
+@pytest.mark.parametrize("body", [UNAVAILABLE, NOT_FOUND])
+async def test_who_joined_a_check_that_the_payer_refused_says_so(store: SqliteStore, clock: ManualClock, body: bytes) -> None:
+    """Nobody asked the payer for it, so none of its own attempts is used up."""
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await go_on.wait()
+        await saying(200, body)(reader, writer)
+
+    watched = Watched(store)
+    async with room(watched, clock, slow) as eligibility:
+        first = asyncio.create_task(eligibility.check(a_run()))
+        await asked.wait()
+        second = asyncio.create_task(eligibility.check(a_run("task_2", service_request_id="sr_2")))
+        await watched.looks(3)  # the first for its insured, the second for its own and at the first's check
+        go_on.set()
+        own, joined = await first, await second
+    assert isinstance(own, CheckFailed)
+    assert isinstance(joined, CheckFailed)
+    assert (own.joined, joined.joined) == (False, True)
+    assert (own.code, own.retryable) == (joined.code, joined.retryable)
+
+
+async def test_waiting_in_vain_for_anothers_answer_is_a_failure_of_its_own(store: SqliteStore, clock: ManualClock) -> None:
+    """Otherwise two checks of a payer that never answers would take turns at waiting, and each take twice as long."""
+    watched = Watched(store)
+    async with room(watched, clock, saying(200, ACTIVE)) as eligibility:
+        place = await store.run(lambda tx: checks.begin(tx, checks.Question("task_9", "A789012", "BCBS1"), 1_000_000))
+        assert place is not None
+        waiting = asyncio.create_task(eligibility.check(a_run()))
+        await watched.looks(2)
+        clock.advance(30)
+        failed = await waiting
+    assert isinstance(failed, CheckFailed)
+    assert (failed.code, failed.joined) == ("payer_timeout", False)

@@ -11,7 +11,8 @@ from contextlib import suppress
 import pytest
 from structlog.testing import capture_logs
 
-from session_platform.eligibility import FAILURES, Answered, Unanswered
+from session_platform.clock import ManualClock
+from session_platform.eligibility import FAILURES, Answered, Clearinghouse, Unanswered
 from session_platform.eligibility.clearinghouse import ANSWER_MAX_BYTES
 from tests.eligibility.answers import ACTIVE, NOT_FOUND, UNAVAILABLE, answer
 from tests.eligibility.insured import Person
@@ -32,6 +33,15 @@ async def test_the_question_carries_the_key_and_the_idempotency_key_and_asks_abo
     assert sent["payerId"] == "BCBS1"
     assert sent["subscriber"]["memberId"] == "W789012"
     assert sent["encounter"] == {"services": [{"value": "30", "system": "STC"}]}
+
+
+async def test_the_payer_is_told_who_asks() -> None:
+    received = Received()
+    async with serving(saying(200, ACTIVE), received) as url:
+        client = Clearinghouse(url, "key", ManualClock(), provider_name="Elm Street Clinic", provider_npi="1234567893")
+        await client.check(Person(), "task_1-1")
+        await client.aclose()
+    assert json.loads(received.bodies[0])["provider"] == {"name": {"organization": "Elm Street Clinic"}, "npi": "1234567893"}
 
 
 @pytest.mark.parametrize("body", [NOT_FOUND, UNAVAILABLE])

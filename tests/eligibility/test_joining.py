@@ -98,7 +98,11 @@ async def test_joined_answers_name_the_same_check_and_moment(store: SqliteStore,
     await until_waiting(store, waiting)
     clock.advance(3)
     payer.reply(Answered(b"theirs"))
-    assert await asking == await waiting
+    own, joined = await asking, await waiting
+    assert isinstance(own, Settled)
+    assert isinstance(joined, Settled)
+    assert (own.joined, joined.joined) == (False, True)
+    assert joined == own._replace(joined=True)
 
 
 async def test_another_account_or_payer_is_another_question(store: SqliteStore, clock: ManualClock) -> None:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import pytest
 
-from session_platform.contract import SealedEphemeral, SessionActiveEvent
+from session_platform.contract import SealedEphemeral, SessionActiveEvent, TaskAssignedEvent
 from session_platform.errors import Unavailable
 from session_platform.log import Follower
 from session_platform.store import Reader, Store, StoredEvent, Tx, outbox
@@ -284,3 +284,18 @@ async def test_a_transaction_that_was_rolled_back_is_never_published(store: Sqli
         await emit(store, TASK, timeline="M1")
         await log.until(lambda: len(log.ids) >= 1)
     assert [each.seq for each in log.heard if isinstance(each, StoredEvent)] == [1]
+
+
+async def test_events_too_large_for_one_page_are_published_whole(store: SqliteStore) -> None:
+    log = Log()
+    follower = Follower(store, log.publish, log.ephemeral, look_every_s=3600)
+    await follower.start()
+    large = TaskAssignedEvent(task_id="x" * 500_000, member_id="M1")
+    for _ in range(12):
+        await store.run(lambda tx: tx.emit(large), "M1")
+    task = asyncio.create_task(follower.run())
+    await log.until(lambda: len(log.ids) == 12)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert log.batches > 1

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from session_platform.clock import ManualClock
+from session_platform.contract import TaskAssignedEvent
 from session_platform.errors import BadCursor
 from session_platform.ids import IdMint
 from session_platform.store import GENESIS, Head, Position, StoredEvent, outbox, retention
 from session_platform.store.sqlite import SqliteStore
-from session_platform.timeline import ContinuityLost, History, Start, Windows, entry_of
+from session_platform.timeline import ContinuityLost, Entry, History, Start, Windows, entry_of
 from tests.timeline.client import CODEC
 from tests.timeline.emitting import emit
 from tests.timeline.events import TIMELINE
@@ -337,3 +338,14 @@ async def test_a_page_with_a_hole_in_it_is_never_served_as_whole(machine: Machin
         with pytest.raises(ContinuityLost):
             await machine.history.page(TIMELINE, after, 10)
     assert [entry.seq for entry in await machine.history.page(TIMELINE, 0, 2)] == [1, 2]
+
+
+async def test_a_timeline_of_large_events_is_read_in_shorter_pages_and_whole(machine: Machine) -> None:
+    large = TaskAssignedEvent(task_id="x" * 500_000, member_id=TIMELINE)
+    for _ in range(12):
+        await machine.store.run(lambda tx: tx.emit(large), TIMELINE)
+    pages: list[list[Entry]] = []
+    while page := await machine.history.page(TIMELINE, pages[-1][-1].seq if pages else 0, 100):
+        pages.append(page)
+    assert [entry.seq for page in pages for entry in page] == list(range(1, 13))
+    assert len(pages) == 2

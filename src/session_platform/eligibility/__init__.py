@@ -10,7 +10,9 @@ from session_platform.eligibility.checking import Eligibility, RteResult
 from session_platform.eligibility.checks import free_checks
 from session_platform.eligibility.clearinghouse import Answered, Clearinghouse, Unanswered
 from session_platform.eligibility.failures import FAILURES, Failure
+from session_platform.eligibility.forgetting import forget
 from session_platform.eligibility.model import Checked, CheckFailed, CheckRun, Insured
+from session_platform.eligibility.published import PublishedCoverage
 from session_platform.eligibility.stored import coverage_at, coverage_of
 
 __all__ = [
@@ -23,9 +25,11 @@ __all__ = [
     "Eligibility",
     "Failure",
     "Insured",
+    "PublishedCoverage",
     "RteResult",
     "Unanswered",
     "coverage_at",
     "coverage_of",
+    "forget",
     "free_checks",
 ]

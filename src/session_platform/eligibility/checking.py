@@ -3,6 +3,7 @@ has to write."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Final
 
@@ -85,7 +86,7 @@ class Eligibility:
             return self._failed(run, insured.payer_id, failed(reply.code), took_ms)
         found = read(reply.body, insured, reply.at)
         if isinstance(found, NoCoverage):
-            return self._failed(run, insured.payer_id, found, took_ms)
+            return dataclasses.replace(self._failed(run, insured.payer_id, found, took_ms), joined=reply.joined)
         return self._checked(run, reply.check_id, found, took_ms, holders)
 
     async def _ask(self, run: CheckRun, insured: Insured, within_s: float) -> Answered | Unanswered:

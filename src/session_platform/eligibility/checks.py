@@ -7,6 +7,7 @@ attempt can be. Taking over ends the old row: if its asker lives after all, it f
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final, NamedTuple
 
 from session_platform.clock import to_micros
@@ -24,6 +25,10 @@ UPDATE eligibility_check SET ended_at = :now, failure = :failure, answer = :answ
  WHERE check_id = :check_id AND ended_at IS NULL"""
 END_ALL: Final = "UPDATE eligibility_check SET ended_at = :now, failure = :failure WHERE ended_at IS NULL"
 LOOK: Final = "SELECT started_at, ended_at, answer FROM eligibility_check WHERE check_id = :check_id"
+FORGET: Final = """
+DELETE FROM eligibility_check WHERE check_id IN (
+    SELECT check_id FROM eligibility_check WHERE ended_at < :before ORDER BY ended_at LIMIT :limit
+)"""
 COVERAGE: Final = "SELECT coverage_id FROM eligibility_check WHERE check_id = :check_id"
 SET_COVERAGE: Final = "UPDATE eligibility_check SET coverage_id = :coverage_id WHERE check_id = :check_id"
 
@@ -86,8 +91,13 @@ def free_checks(tx: Tx) -> int:
 def look(reader: Reader, check_id: str) -> Row:
     """How a check stands."""
     row = reader.one(LOOK, check_id=check_id)
-    assert row is not None, "checks are never deleted"
+    assert row is not None, "a check is kept for days after its end"
     return Row(*row)
+
+
+def forget(tx: Tx, before: datetime, limit: int) -> int:
+    """Delete at most ``limit`` checks that ended before that time, the oldest first: how many."""
+    return tx.execute(FORGET, before=to_micros(before), limit=limit)
 
 
 def coverage_id_of(reader: Reader, check_id: str) -> str | None:

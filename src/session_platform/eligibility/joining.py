@@ -30,11 +30,12 @@ Ask = Callable[[float], Awaitable[Answered | Unanswered]]
 
 
 class Settled(NamedTuple):
-    """The payer's answer (a body) as the check ``check_id`` got it at ``at``."""
+    """The payer's answer (a body) as the check ``check_id`` got it at ``at``; ``joined``: another asked for it."""
 
     check_id: str
     body: bytes
     at: datetime
+    joined: bool
 
 
 class Joining:
@@ -70,7 +71,7 @@ class Joining:
             match reply:
                 case Answered(body):
                     at = await self._store.run(partial(checks.end, check_id=check_id, answer=body))
-                    return Settled(check_id, body, from_micros(at))
+                    return Settled(check_id, body, from_micros(at), joined=False)
                 case Unanswered(code):
                     await self._store.run(partial(checks.end, check_id=check_id, failure=code))
                     return reply
@@ -89,7 +90,7 @@ class Joining:
             asking = self._asking.get(check_id)
             row = await self._store.read(partial(checks.look, check_id=check_id))
             if row.ended_at is not None:
-                return None if row.answer is None else Settled(check_id, row.answer, from_micros(row.ended_at))
+                return None if row.answer is None else Settled(check_id, row.answer, from_micros(row.ended_at), joined=True)
             if to_micros(self._clock.now()) - row.started_at > self._abandoned_after_us:
                 return None
             left_s = deadline - self._clock.monotonic()

@@ -55,10 +55,11 @@ class Checked:
 class CheckFailed:
     """There is no coverage to tell. ``code`` is a key of `FAILURES`; ``retryable`` is for this very failure. ``payer_errors``
     is the payer's own list as JSON, byte for byte. ``apply`` is for the end of the task: not for an attempt that another
-    follows."""
+    follows. ``joined``: it was another's attempt that failed, this one had only waited for its answer."""
 
     code: str
     retryable: bool
     payer_errors: bytes | None
     apply: Callable[[Tx], None]
     timelines: tuple[str, ...]
+    joined: bool = False

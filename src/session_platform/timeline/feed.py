@@ -7,6 +7,7 @@ A subscription is a position (docs/adr/0003). Laws of this module, each held by 
 3. Live subscriptions share one position. One that began ahead of it gets nothing at or below its own start.
 4. At most one `Fetch` is unanswered, and it concerns either all live subscriptions or one replay; the others go on.
 5. A number that gave way to a newer one stands in ``superseded`` of the next frame to each subscription it was due to.
+6. Nothing above a limit is put out, gives way or is passed.
 
 Nothing is buffered but the rest of a page that was asked for. Whoever feeds from a timeline holds it (`Router.listen` does)
 before the first `Feed.pull`: only then is a publication that it did not see noticed in the window's head.
@@ -26,6 +27,8 @@ _SESSION_ENDED: Final = spec_of(SessionEndedEvent).name
 _LATEST_WINS: Final = frozenset(spec.name for spec in CATALOGUE.values() if spec.event_class is EventClass.LATEST_WINS)
 _REACH_EVENTS: Final = 256
 """How far a blocked connection looks ahead for a newer event that another may give way to."""
+_NO_LIMIT: Final = 2**63
+"""Above every number."""
 _ENDED_SESSIONS: Final = 64
 """How many ended sessions a feed remembers; an ephemeral event is never that late."""
 
@@ -95,6 +98,7 @@ class Feed:
         "_cursor",
         "_ended",
         "_fetching",
+        "_limit",
         "_live",
         "_page",
         "_reader",
@@ -119,6 +123,7 @@ class Feed:
         self._page: Sequence[Entry] = ()
         self._store_end: int | None = None  # where the store ended when it was last asked
         self._resets: list[Reset] = []
+        self._limit = _NO_LIMIT
         self._ended: dict[str, None] = {}
 
     def subscribe(self, subscription_id: str, wanted: Filter, after: int, start_cursor: str, head: int) -> None:
@@ -138,6 +143,16 @@ class Feed:
         hindmost = self._hindmost()
         if hindmost.after > self._at:
             self._at, self._cursor = hindmost.after, hindmost.cursor
+
+    def limit(self, through: int | None) -> None:
+        """From now on put out nothing above number ``through``, and no unnumbered event; None: no limit any more. Where a
+        subscription stands already above it, it stays."""
+        self._limit = _NO_LIMIT if through is None else through
+
+    def position(self, subscription_id: str) -> int:
+        """The number up to which this subscription has had everything that it matches."""
+        replay = self._replays.get(subscription_id)
+        return max(self._at, self._live[subscription_id].after) if replay is None else replay.after
 
     def pull(self, limit: int, *, conflate: bool) -> list[Step]:
         """The next steps, at most ``limit`` (and any resets before them); empty: nothing to do until woken or answered.
@@ -179,7 +194,9 @@ class Feed:
     def passing(self, event: SealedEphemeral) -> Passing | None:
         """The frame for an unnumbered event, if somebody live wants it. Dropped (None) while this feed is behind, and once the
         event's session has ended here."""
-        if not self._live or self._resets or event.session_id in self._ended or self._live_are_behind():
+        if not self._live or self._resets or event.session_id in self._ended:
+            return None
+        if self._limit != _NO_LIMIT or self._live_are_behind():
             return None
         wanting = [
             each
@@ -201,10 +218,13 @@ class Feed:
     @property
     def idle(self) -> bool:
         """Whether a pull would find nothing to do."""
-        if self._resets or (self._live and self._live_are_behind() and self._can_read(self._at)):
+        moves = self._live and self._at < self._limit and self._live_are_behind() and self._can_read(self._at)
+        if self._resets or moves:
             return False
         replay = next(iter(self._replays.values()), None)
-        return replay is None or (replay.after < self._goal(replay) and not self._can_read(replay.after))
+        if replay is None:
+            return True
+        return replay.after < self._goal(replay) and (replay.after >= self._limit or not self._can_read(replay.after))
 
     # ------------------------------------------------------------------------------------------------------------- moving on
 
@@ -221,7 +241,11 @@ class Feed:
         return more
 
     def _advance_live(self, steps: list[Step], room: int, conflate: bool) -> bool:
-        entries = self._read(self._at, room + _REACH_EVENTS if conflate else room)
+        ahead = self._limit - self._at
+        room = min(room, ahead)
+        if room <= 0:
+            return False
+        entries = self._read(self._at, min(room + _REACH_EVENTS, ahead) if conflate else room)
         if entries is None:
             return self._fetch(self._at, None, steps)
         if not entries:
@@ -246,7 +270,8 @@ class Feed:
         self._at, self._cursor = entries[-1].seq, entries[-1].cursor
 
     def _advance_replay(self, replay: _Subscription, steps: list[Step], room: int) -> bool:
-        missing = self._goal(replay) - replay.after
+        goal = self._goal(replay)
+        missing = min(goal, self._limit) - replay.after
         if missing > 0:
             entries = self._read(replay.after, min(room, missing))
             if not entries:
@@ -254,6 +279,8 @@ class Feed:
             self._replay(steps, replay, entries)
             if len(entries) == room or len(entries) < missing:
                 return True
+        if replay.after < goal:
+            return False
         steps.append(CaughtUp(replay.id, replay.cursor))
         self._join(replay)
         return True

@@ -70,14 +70,15 @@ class History:
         return start
 
     async def page(self, timeline: str, after: int, limit: int) -> list[Entry]:
-        """At most ``limit`` entries after number ``after``, without a gap; empty at the head. Raises `ContinuityLost`."""
+        """Entries after number ``after``, without a gap, at most ``limit`` and as many as a page of the store holds; empty at
+        the head. Raises `ContinuityLost`."""
 
         def query(reader: Reader) -> tuple[Head, list[StoredEvent]]:
             return outbox.head(reader, timeline), outbox.page(reader, timeline, after, limit)
 
         head, events = await self._store.read(query)
-        expected = range(after + 1, min(head.last.seq, after + limit) + 1)
-        if not head.pruned.seq <= after <= head.last.seq or [event.seq for event in events] != list(expected):
+        contiguous = all(event.seq == seq for seq, event in enumerate(events, start=after + 1))
+        if not head.pruned.seq <= after <= head.last.seq or not contiguous or (not events and after < head.last.seq):
             raise ContinuityLost(head.last.seq, self._codec.encode(timeline, head.last))
         return [entry_of(event, self._codec) for event in events]
 
