@@ -59,6 +59,8 @@ class Gateway:
         self.lines: list[Line] = []
         self.acknowledged: list[str] = []
         self.refuse_cursors = False
+        self.forbidden = False
+        self.ends_after_replay = False
         self.hold_subscribes = False
 
     @property
@@ -127,7 +129,7 @@ class Line:
 
     def subscribe(self, frame: Frame) -> None:
         gateway = self.gateway
-        foreign = frame["subscription"].get("member_id", "M1") != "M1"
+        foreign = gateway.forbidden or frame["subscription"].get("member_id", "M1") != "M1"
         if foreign or (gateway.refuse_cursors and "cursor" in frame):
             code = "forbidden_or_missing" if foreign else "bad_cursor"
             refusal = {"code": code, "message": "refused", "retryable": False, "fatal": False}
@@ -143,6 +145,9 @@ class Line:
                 self.send_event([sub], gateway.frame_event(seq), gateway.cursor(seq))
         self.out.append({"type": "caught_up", "subscription_id": sub, "cursor": gateway.cursor(gateway.head)})
         self.live[sub] = events
+        if gateway.ends_after_replay:
+            del self.live[sub]
+            self.out.append({"type": "unsubscribed", "subscription_id": sub, "reason": "relationship_ended"})
 
     def start_of(self, frame: Frame) -> tuple[int, bool | None]:
         gateway = self.gateway

@@ -6,26 +6,34 @@ import asyncio
 import io
 import json
 import os
+import shlex
 import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 from rich.console import Console
 
 import digital_session as sdk
-from session_platform.app.coverage_screen import Screen
-from tests.sdk.server import MEMBER_TOKEN, WITHIN_S, Front, Platform, answer, token
+from session_platform.app.coverage_screen import show_coverage
+from session_platform.app.request_screen import Screen
+from session_platform.app.steps import Steps
+from tests.sdk.server import MEMBER_TOKEN, RESULT, WITHIN_S, Front, Platform, answer, token
 from tests.sdk.test_service_request import FAILED, SUCCESS, run_through
 
 PROGRAM = """
 import typer
+from session_platform.app import streams
 from session_platform.app.check_coverage import check_coverage
+from session_platform.app.submit import submit
 from session_platform.app.tail import tail
 app = typer.Typer(pretty_exceptions_enable=False)
 app.command("check-coverage")(check_coverage)
+app.command("submit")(submit)
 app.command("tail")(tail)
+streams.complete()
 app()
 """
 STARTED_WITHIN_S = 60
@@ -175,6 +183,34 @@ async def test_a_platform_that_does_not_run_is_named_with_the_way_to_start_it() 
     assert "make run" in err
 
 
+@pytest.mark.parametrize("command", ["check-coverage", "tail"])
+async def test_a_secure_address_of_a_platform_without_tls_is_not_called_absent(command: str) -> None:
+    async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(plain, "127.0.0.1", 0) as server:
+        secure = "wss://127.0.0.1:{1}/v1".format(*server.sockets[0].getsockname())
+        async with program(command, "--endpoint", secure, "--token", MEMBER_TOKEN) as called:
+            assert called.process.stderr is not None
+            async with asyncio.timeout(STARTED_WITHIN_S):
+                said = (await called.process.stderr.readline()).decode()
+            if called.process.returncode is None and command == "tail":
+                called.process.terminate()
+        assert "does not speak TLS" in said
+        assert "ws://" in said
+
+
+async def test_staff_whom_nothing_relates_to_a_member_are_told_what_to_check() -> None:
+    async with platform() as (inside, endpoint):
+        inside.gateway.forbidden = True
+        staff = token(sub="C002", staff_id="C002")
+        status, _, err = await run("tail", "--endpoint", endpoint, "--token", staff, "--member", "M7")
+    assert status == 1
+    assert "check --member" in err
+
+
 async def test_a_token_may_be_copied_with_its_line_end() -> None:
     async with platform() as (_, endpoint):
         where = ("--endpoint", endpoint, "--token", f" {MEMBER_TOKEN}\n")
@@ -229,6 +265,22 @@ async def test_a_tail_in_a_pipe_prints_number_time_name_and_fields_and_reconnect
         assert await tail.line() == "2 2026-01-15T10:00:00Z task.completed task_id=t1"
 
 
+async def test_staff_follow_a_member_until_the_right_ends() -> None:
+    async with platform() as (inside, endpoint):
+        staff = ("--endpoint", endpoint, "--token", token(sub="C001", staff_id="C001"))
+        status, _, err = await run("tail", *staff)
+        assert status == 1
+        assert "--member ID" in err
+        async with program("tail", *staff, "--member", "M1") as tail:
+            await listened_to(inside)
+            await inside.publish("session.ended", session_id="sess_1")
+            await inside.say({"type": "unsubscribed", "subscription_id": "sub_1", "reason": "relationship_ended"})
+            assert (await tail.line()).startswith("1 ")
+            status, _, err = await tail.end()
+        assert status == 1
+        assert err == "session-platform: The right to this subscription has ended: relationship_ended.\n"
+
+
 async def test_a_tail_ends_cleanly_when_its_reader_goes_away_even_while_nothing_happens() -> None:
     async with platform() as (inside, endpoint), program("tail", "--endpoint", endpoint, "--token", MEMBER_TOKEN) as tail:
         await listened_to(inside)
@@ -248,17 +300,93 @@ async def test_a_cursor_of_nowhere_is_one_sentence() -> None:
         assert "--from beginning" in err
 
 
+ENROLLMENT = (
+    ("task.assigned", {"task_id": "t1", "task_type": "STONE_CREATION", "assignee_role": "SYSTEM", "title": "Create records"}),
+    ("task.in_progress", {"task_id": "t1", "task_type": "STONE_CREATION"}),
+    ("task.in_progress", {"task_id": "t1", "task_type": "STONE_CREATION"}),
+    ("task.completed", {"task_id": "t1", "task_type": "STONE_CREATION", "outcome": "SUCCESS"}),
+    ("task.assigned", {"task_id": "t2", "task_type": "REVIEW", "assignee_role": "CARE_TEAM"}),
+    ("task.completed", {"task_id": "t2", "task_type": "REVIEW", "outcome": "CANCELED"}),
+)
+
+
+def test_a_step_knows_its_state_its_tries_and_whom_it_waits_for() -> None:
+    steps = Steps()
+    (ahead,) = steps.foretold([{"task_id": "t3", "task_type": "RTE_CHECK"}])
+    assert (ahead.task_type, ahead.words) == ("RTE_CHECK", "pending")
+    changed = [steps.heard(name, task) for name, task in ENROLLMENT]
+    assert [step.words for step in changed if step] == [
+        "pending",
+        "in_progress",
+        "in_progress, try 2",
+        "completed, tries: 2",
+        "pending, waits for CARE_TEAM",
+        "canceled",
+    ]
+    assert steps.heard(*ENROLLMENT[-1]) is None
+    assert steps.foretold([{"task_id": "t1", "task_type": "STONE_CREATION"}]) == []
+
+
+async def test_any_service_is_submitted_with_its_data_and_its_steps_are_shown_until_the_end() -> None:
+    async with platform() as (inside, endpoint):
+        data = '{"first_name": "Ada"}'
+        where = ("--endpoint", endpoint, "--token", MEMBER_TOKEN, "--service", "ENROLLMENT_INSTANT_COVERAGE", "--data", data)
+        async with program("submit", *where) as submit:
+            assert await submit.line() == "submitted sr_1"
+            for name, task in ENROLLMENT[:4]:
+                await inside.publish(name, **{**SUCCESS, "outcome": None, **task})
+            await inside.publish("service_request.completed", **SUCCESS)
+            status, out, err = await submit.end()
+        assert (status, err) == (0, "")
+        assert out.splitlines() == [
+            "step STONE_CREATION pending",
+            "step STONE_CREATION in_progress",
+            "step STONE_CREATION in_progress, try 2",
+            "step STONE_CREATION completed, tries: 2",
+            f"completed {json.dumps(RESULT)}",
+        ]
+        posts = [json.loads(request.read()) for request in inside.rest.requests if request.method == "POST"]
+        assert posts[1] == {"service": "ENROLLMENT_INSTANT_COVERAGE", "data": {"first_name": "Ada"}}
+        async with program("submit", *where, "--json") as submit:
+            await submit.line()
+            step = {"task_id": "t1", "task_type": "STONE_CREATION", "state": "pending", "tries": 0, "waits_for": None}
+            assert json.loads(await submit.line()) == {"type": "step", **step}
+
+
+async def test_data_that_is_no_object_is_one_sentence() -> None:
+    for data in ("{", "[]", "7"):
+        status, out, err = await run("submit", "--token", MEMBER_TOKEN, "--service", "X", "--data", data)
+        assert (status, out) == (1, "")
+        assert len(err.splitlines()) == 1
+        assert "--data" in err
+
+
+@pytest.mark.parametrize("command", ["check-coverage", "check-coverage --json", "submit --service RTE"])
+async def test_a_closed_output_is_no_reason_to_fail(command: str) -> None:
+    async with platform() as (inside, endpoint):
+        called = f"{shlex.quote(sys.executable)} -c {shlex.quote(PROGRAM)} {command}"
+        line = f"{called} --endpoint {endpoint} --token {MEMBER_TOKEN} >&-"
+        process = await asyncio.create_subprocess_shell(line, stderr=asyncio.subprocess.PIPE)
+        await listened_to(inside)
+        await run_through(inside)
+        async with asyncio.timeout(STARTED_WITHIN_S):
+            _, err = await process.communicate()
+    assert (process.returncode, err) == (0, b"")
+
+
 def shown(*steps: Any) -> str:
     """What a person sees on a terminal after ``steps`` on a screen."""
     output = io.StringIO()
-    with Screen(Console(file=output, force_terminal=True, width=120)) as screen:
+    console = Console(file=output, force_terminal=True, width=120)
+    with Screen("Coverage check", show_coverage, console) as screen:
         for step in steps:
             step(screen)
     return output.getvalue()
 
 
 def test_a_person_sees_stage_time_left_and_steps_then_the_coverage_as_tables() -> None:
-    now = sdk.Progress("EXECUTING", 3, 40, (sdk.Record(task_type="RTE_CHECK", status="in_progress"),))
+    now = sdk.Progress("EXECUTING", 3, 40, (sdk.Record(task_id="t1", task_type="RTE_CHECK", status="in_progress"),))
+    (step,) = Steps().foretold(now.tasks)
     benefit = {
         "service_type": "Primary care",
         "in_network": True,
@@ -277,8 +405,9 @@ def test_a_person_sees_stage_time_left_and_steps_then_the_coverage_as_tables() -
     seen = shown(
         lambda screen: screen.submitted("sr_1"),
         lambda screen: screen.progress(now),
+        lambda screen: screen.step(step),
         lambda screen: screen.connection("connection lost, reconnecting"),
-        lambda screen: screen.coverage(result),
+        lambda screen: screen.completed(result),
     )
     for text in ("sr_1", "executing", "40%", "about 3 s left", "RTE_CHECK", "connection lost", "ACTIVE", "Gold PPO"):
         assert text in seen
@@ -291,3 +420,41 @@ def test_a_person_sees_a_failure_in_words() -> None:
     seen = shown(lambda screen: screen.failed("payer_timeout", "The payer did not answer."))
     assert "The payer did not answer." in seen
     assert "payer_timeout" in seen
+
+
+async def test_ctrl_c_before_anything_was_submitted_does_not_say_that_a_check_goes_on() -> None:
+    arrived = asyncio.Event()
+
+    async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        arrived.set()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(mute, "127.0.0.1", 0) as server:
+        endpoint = "ws://127.0.0.1:{1}/v1".format(*server.sockets[0].getsockname())
+        async with program("check-coverage", "--endpoint", endpoint, "--token", MEMBER_TOKEN) as check:
+            async with asyncio.timeout(STARTED_WITHIN_S):
+                await arrived.wait()
+            check.process.send_signal(signal.SIGINT)
+            status, _, err = await check.end()
+    assert status == 130
+    assert "Nothing was submitted." in err
+    assert "goes on" not in err
+
+
+@pytest.mark.parametrize("width", [30, 60, 100])
+def test_a_coverage_cuts_no_word_however_narrow_the_terminal(width: int) -> None:
+    deductible = {"amount": "1500.00", "currency": "USD"}
+    benefit = {
+        "service_type": "Professional (Physician) Visit - Office",
+        "coverage_level": "INDIVIDUAL",
+        "in_network": True,
+        "coinsurance_percent": 20.0,
+        **dict.fromkeys(("deductible", "deductible_remaining", "out_of_pocket", "out_of_pocket_remaining"), deductible),
+    }
+    screen = io.StringIO()
+    console = Console(file=screen, width=width)
+    show_coverage(console, {"coverage_status": "ACTIVE", "coverage": {"benefits": [benefit]}})
+    assert "…" not in screen.getvalue()
+    assert "INDIVIDUAL" in screen.getvalue()
+    assert max(map(len, screen.getvalue().splitlines())) <= width

@@ -228,6 +228,36 @@ def test_lost_continuity_is_a_reset_in_its_place_and_live_events_follow() -> Non
     assert rig.numbers(local) == [1, 7]
 
 
+def test_after_lost_continuity_a_resume_begins_behind_it_although_older_events_still_wait_for_their_handlers() -> None:
+    rig = Rig()
+    local = rig.subscribe(["*"])
+    rig.settle()
+
+    def flow() -> None:
+        while rig.up() or rig.down():
+            pass
+
+    rig.gateway.publish("task.assigned")
+    rig.gateway.publish("task.assigned")
+    flow()
+    rig.cut()
+    rig.gateway.publish("task.completed")
+    rig.gateway.pruned = 3
+    rig.open()
+    flow()
+    rig.cut()
+    rig.gateway.publish("coverage.updated")
+    rig.open()
+    flow()
+    while rig.handle(local):
+        pass
+    assert [reset.reason for reset in rig.resets[local]] == ["not_recovered"]
+    assert rig.numbers(local) == [1, 2, 4]
+    rig.advance(1.0)
+    rig.settle()
+    assert rig.gateway.acknowledged == ["c1.4"]
+
+
 def test_events_of_a_restored_history_are_new_although_their_numbers_were_seen() -> None:
     rig = Rig()
     local = rig.subscribe(["*"])

@@ -438,7 +438,7 @@ def test_closing_acknowledges_ends_and_hangs_up_in_that_order() -> None:
     rig.gateway.publish("task.assigned")
     rig.settle()
     effects = rig.core.close()
-    assert [type(effect).__name__ for effect in effects] == ["Send", "Ended", "HangUp", "StateChanged"]
+    assert [type(effect).__name__ for effect in effects] == ["Send", "Acknowledged", "Ended", "HangUp", "StateChanged"]
     assert Ended(1, None) in effects
     assert HangUp() in effects
     assert rig.cut() == []

@@ -2,8 +2,8 @@
 
 It decides how a connection is kept, resumed and acknowledged so that each handler sees each event once and in order. It refuses
 to know what an application does with an event, and follows no reference but the platform's own. The core (``_protocol``,
-``_tracks``, ``_track``, ``_loss``, ``_backoff``) has no socket, clock or randomness; ``_connection`` and ``_rest`` are the thin
-shell around it.
+``_tracks``, ``_track``, ``_outbox``, ``_loss``, ``_backoff``) has no socket, clock or randomness; ``_connection``, ``_rest``
+and ``_submissions`` are the thin shell around it.
 """
 
 from digital_session._effects import State
@@ -25,6 +25,7 @@ from digital_session._generated import (
     TaskAssignedEvent,
     TaskCompletedEvent,
     TaskInProgressEvent,
+    TaskOutcome,
 )
 from digital_session._tokens import read_claims
 from digital_session.client import DigitalSessionClient
@@ -44,10 +45,13 @@ from digital_session.errors import (
     ValidationError,
 )
 from digital_session.events import Envelope, Progress, Record, Reset
+from digital_session.member_context import MemberContext
 from digital_session.options import ClientOptions, Reconnect, SessionDefaults
 from digital_session.service_request import ServiceRequest
 from digital_session.session import Session
+from digital_session.storage import FileStorage, Storage
 from digital_session.subscription import Subscription
+from digital_session.task import Task
 
 __all__ = [
     "AuthenticationError",
@@ -59,7 +63,9 @@ __all__ = [
     "DigitalSessionClient",
     "DigitalSessionError",
     "Envelope",
+    "FileStorage",
     "ForbiddenError",
+    "MemberContext",
     "NoActiveSessionError",
     "NotFoundError",
     "Progress",
@@ -86,10 +92,13 @@ __all__ = [
     "SessionOutcome",
     "SessionType",
     "State",
+    "Storage",
     "Subscription",
+    "Task",
     "TaskAssignedEvent",
     "TaskCompletedEvent",
     "TaskInProgressEvent",
+    "TaskOutcome",
     "UnavailableError",
     "ValidationError",
     "read_claims",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import msgspec
@@ -23,6 +24,13 @@ OPEN_WITHIN_S = 10.0
 CLOSE_WITHIN_S = 2.0
 
 
+class _Opening(connect):
+    """Follows no redirect: a token is for the endpoint that it was given for."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
 class Connection:
     """Carries out the core's effects; those that are no business of a connection go to ``sink``."""
 
@@ -40,6 +48,18 @@ class Connection:
         # Bounded by what the core sends unasked: a line that takes nothing is dropped after two heartbeats.
         self._outgoing: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._timer: asyncio.TimerHandle | None = None
+        self._online = asyncio.Event()
+        self._online.set()
+        self._returned = asyncio.Event()
+
+    def network(self, *, online: bool) -> None:
+        """Whether there is a network: without one nothing is dialled, and when it returns nothing waits any longer."""
+        self._core.online = online
+        if online:
+            self._online.set()
+            self._returned.set()
+        else:
+            self._online.clear()
 
     @property
     def now(self) -> float:
@@ -83,7 +103,7 @@ class Connection:
         self.feed(self._core.tick(max(self.now, self._core.deadline or 0.0)))
 
     async def _dial(self, dial: Dial) -> None:
-        await asyncio.sleep(dial.delay_s)
+        await self._due(dial.delay_s)
         try:
             loss = await self._hold(dial.refused_token)
             self.feed(self._core.closed(self.now, self._jitter(), loss))
@@ -92,11 +112,18 @@ class Connection:
                 self._core.give_up(DigitalSessionError("The SDK failed; this is a bug in it.", code="internal", cause=error))
             )
 
+    async def _due(self, delay_s: float) -> None:
+        self._returned.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(delay_s):
+                await self._returned.wait()
+        await self._online.wait()
+
     async def _hold(self, refused_token: str | None) -> Loss:
         """Open a socket, read it until it closes, and say how it ended."""
         try:
             token = await (self._tokens.other_than(refused_token) if refused_token else self._tokens.current())
-            async with connect(
+            async with _Opening(
                 self._url,
                 subprotocols=[SUBPROTOCOL],
                 compression=None,

@@ -40,6 +40,14 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """Of ``timeline``, everything up to ``cursor`` was handled by every subscription."""
+
+    timeline: str
+    cursor: str
+
+
+@dataclass(frozen=True, slots=True)
 class HangUp:
     """Close the connection politely once everything before was sent."""
 
@@ -104,4 +112,6 @@ class Ended:
     error: DigitalSessionError | None = None
 
 
-Effect = Dial | Send | HangUp | Abort | RenewToken | StateChanged | FlagsChanged | Trouble | Started | Deliver | Ended
+Effect = (
+    Dial | Send | Acknowledged | HangUp | Abort | RenewToken | StateChanged | FlagsChanged | Trouble | Started | Deliver | Ended
+)

@@ -11,11 +11,24 @@ from urllib.parse import urlsplit
 
 from digital_session import _protocol
 from digital_session._connection import Connection
-from digital_session._effects import CaughtUp, Deliver, Effect, Ended, FlagsChanged, Started, State, StateChanged, Trouble
+from digital_session._effects import (
+    Acknowledged,
+    CaughtUp,
+    Deliver,
+    Effect,
+    Ended,
+    FlagsChanged,
+    Started,
+    State,
+    StateChanged,
+    Trouble,
+)
 from digital_session._handlers import Registration
 from digital_session._hydration import Hydrator
+from digital_session._memory import Memory
 from digital_session._notices import Notices
 from digital_session._rest import Rest
+from digital_session._submissions import Submissions
 from digital_session._tasks import Tasks
 from digital_session._tokens import Tokens
 from digital_session._track import Track
@@ -32,11 +45,16 @@ class Stream(Protocol):
 
     def started(self) -> None: ...
 
+    def acknowledged(self, timeline: str, cursor: str) -> None: ...
+
     def interrupted(self) -> None: ...
 
     def deliver(self, item: Envelope | CaughtUp | Reset) -> None: ...
 
     def finish(self, error: DigitalSessionError | None) -> None: ...
+
+
+_NO_ENDPOINT = "The endpoint has to look like wss://HOST/v1."
 
 
 class Address(NamedTuple):
@@ -48,13 +66,17 @@ class Address(NamedTuple):
 
 def address(endpoint: str) -> Address:
     """Both addresses of one ``endpoint`` such as ``wss://HOST/v1``. Raises ValueError for what cannot be one."""
-    parts = urlsplit(endpoint)
+    try:
+        parts = urlsplit(endpoint)
+        possible = bool(parts.hostname) and parts.port != 0 and not any(map(str.isspace, endpoint))
+    except ValueError as error:
+        raise ValueError(_NO_ENDPOINT) from error
     secure = {"ws": "", "http": "", "wss": "s", "https": "s"}.get(parts.scheme)
     path = parts.path.rstrip("/") or "/v1"
     # Credentials in an address would take the token's place in the Authorization header.
     extra = parts.username or parts.password or parts.query or parts.fragment
-    if secure is None or not parts.hostname or not path.endswith("/v1") or extra:
-        raise ValueError("The endpoint has to look like wss://HOST/v1.")
+    if secure is None or not possible or not path.endswith("/v1") or extra:
+        raise ValueError(_NO_ENDPOINT)
     return Address(f"ws{secure}://{parts.netloc}{path}", f"http{secure}://{parts.netloc}{path.removesuffix('/v1')}")
 
 
@@ -63,21 +85,34 @@ class Engine:
 
     def __init__(self, endpoint: str, options: ClientOptions) -> None:
         where = address(endpoint)
+        self._asked_in_use = options.get("in_use", lambda: True)
         reconnect = options.get("reconnect", Reconnect())
-        self.device_id = options.get("device_id")
         self.tokens = Tokens(options.get("token"), options.get("get_token"))
-        self.core = _protocol.Protocol(reconnect, _hello(self.device_id), renewable=self.tokens.renewable)
         self.tasks = Tasks()
-        self.notices = Notices(self.tasks)
+        self.notices = Notices(self.tasks, options.get("logger"))
+        self.memory = Memory(options.get("storage"), options.get("device_id"), self.tasks, self.report)
+        self.core = _protocol.Protocol(
+            reconnect,
+            _hello(self.memory.device_id),
+            renewable=self.tokens.renewable,
+            in_use=self._in_use,
+        )
         self.rest = Rest(where.rest, self.tokens, reconnect.jitter, options.get("http_transport"))
+        kept = self.memory if options.get("persist_submissions", False) else None
+        self.submissions = Submissions(self.rest, self.tokens, self.tasks, kept, self.report)
         self.hydrator = Hydrator(self.rest, self.report, enabled=options.get("hydrate", True))
         self._connection = Connection(where.websocket, self.core, self.tokens, reconnect.jitter, self._carry_out)
         self._streams: dict[int, Stream] = {}
         self._waiters: set[asyncio.Future[None]] = set()
 
+    @property
+    def closed(self) -> bool:
+        """The application has closed it."""
+        return self.core.state is State.CLOSED
+
     def ensure_open(self) -> None:
         """Raise what ended the client, if something has."""
-        if self.core.state is State.CLOSED:
+        if self.closed:
             raise ClientClosedError("The client is closed: make a new one.")
         if self.core.error is not None:
             raise self.core.error
@@ -101,6 +136,24 @@ class Engine:
     def beat(self, session_id: str, *, active: bool) -> None:
         """Keep a session alive from now on."""
         self._connection.feed(self.core.beat(session_id, active=active))
+
+    @property
+    def online(self) -> bool:
+        """Whether there is a network, as far as the application says."""
+        return self.core.online
+
+    @online.setter
+    def online(self, value: bool) -> None:
+        self._connection.network(online=value)
+        self.submissions.nudge(online=value)
+
+    def _in_use(self) -> bool:
+        """The application's answer; where it fails, somebody may well be there."""
+        try:
+            return self._asked_in_use()
+        except Exception as error:  # noqa: BLE001 - whatever an application's function raises
+            self.report(error)
+            return True
 
     def report(self, error: BaseException) -> None:
         """Tell ``client.on("error")``."""
@@ -142,6 +195,9 @@ class Engine:
         """End everything; what was handled is acknowledged first."""
         self._connection.feed(self.core.close())
         await self._connection.aclose()
+        await self.memory.saved()
+        # Whoever listens is told that it is closed.
+        await asyncio.sleep(0)
         await self.tasks.cancel()
         await self.rest.aclose()
 
@@ -158,6 +214,14 @@ class Engine:
             case Ended(local, error):
                 self._streams.pop(local).finish(error)
                 self.look()
+            case Acknowledged(timeline, cursor):
+                for stream in self._streams.values():
+                    stream.acknowledged(timeline, cursor)
+            case _:
+                self._tell(effect)
+
+    def _tell(self, effect: Effect) -> None:
+        match effect:
             case StateChanged(state, error):
                 self._changed(state, error)
             case FlagsChanged(flags):
@@ -172,7 +236,12 @@ class Engine:
         if state is State.RECONNECTING:
             for stream in self._streams.values():
                 stream.interrupted()
+        if state is State.CONNECTED:
+            self.memory.keep_device()
+            self.submissions.nudge(online=self.core.online)
+            self.look()
         if state in (State.FAILED, State.CLOSED):
+            self.submissions.fail(error)
             for waiter in self._waiters:
                 _resolve(waiter, error or ClientClosedError("The client was closed."))
         if state is State.FAILED and error is not None:

@@ -14,14 +14,13 @@ NAMES = ("state", "reset", "flags", "error")
 # A handler this far behind misses the oldest: the newest state is the one that matters.
 WAITING_MAX = 1000
 
-_log = logging.getLogger("digital_session")
-
 
 class Notices:
     """Handlers of one client and what waits for them."""
 
-    def __init__(self, tasks: Tasks) -> None:
+    def __init__(self, tasks: Tasks, logger: logging.Logger | None = None) -> None:
         self._tasks = tasks
+        self._log = logger or logging.getLogger("digital_session")
         self._handlers = Handlers()
         self._waiting: deque[tuple[Registration, tuple[Any, ...]]] = deque(maxlen=WAITING_MAX)
         self._running: asyncio.Task[None] | None = None
@@ -36,7 +35,7 @@ class Notices:
         """Something happened. An error that nobody listens for is logged: its type alone, since its text may be health data."""
         listening = [registration for registration in self._handlers if registration.pattern == name]
         if not listening and name == "error":
-            _log.error("unhandled %s; client.on('error', …) would be told", type(arguments[0]).__name__)
+            self._log.error("unhandled %s; client.on('error', …) would be told", type(arguments[0]).__name__)
         self._waiting.extend((registration, arguments) for registration in listening)
         if self._waiting and (self._running is None or self._running.done()):
             self._running = self._tasks.spawn(self._run())
@@ -47,5 +46,10 @@ class Notices:
             try:
                 if registration.active:
                     await registration.call(*arguments)
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise
+                self._log.error("a handler of %r raised CancelledError", registration.pattern)
             except Exception as error:  # noqa: BLE001 - whatever an application's handler raises
-                _log.error("a handler of %r raised %s", registration.pattern, type(error).__name__)
+                self._log.error("a handler of %r raised %s", registration.pattern, type(error).__name__)

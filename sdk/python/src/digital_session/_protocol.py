@@ -84,10 +84,15 @@ class _Link:
 class Protocol:
     """One client's connection and everything it is subscribed to."""
 
-    def __init__(self, reconnect: Policy, hello: Mapping[str, Any], *, renewable: bool) -> None:
+    def __init__(
+        self, reconnect: Policy, hello: Mapping[str, Any], *, renewable: bool, in_use: Callable[[], bool] = lambda: True
+    ) -> None:
         self.state = State.IDLE
         self.error: errors.DigitalSessionError | None = None
         self.tracks = Tracks()
+        # False: there is no network, so an attempt that fails says nothing; a shell makes none.
+        self.online = True
+        self._in_use = in_use
         self._reconnect = reconnect
         self._hello = hello
         self._renewable = renewable
@@ -117,7 +122,7 @@ class Protocol:
         """Give a subscription up; what was delivered of it need not be answered any more."""
         if local not in self.tracks:
             return []
-        last_words = self._if_connected(self._acknowledge())
+        last_words = self._acknowledge() if self.state is State.CONNECTED else []
         return [*last_words, *self._if_connected(self.tracks.remove(local)), Ended(local)]
 
     def handled(self, now: float, local: int) -> list[Effect]:
@@ -146,13 +151,12 @@ class Protocol:
 
     def close(self) -> list[Effect]:
         """Acknowledge what was handled, hang up, end everything."""
-        goodbye = self._if_connected(self._acknowledge())
-        return [*goodbye, *self._end(None), *self._hang_up(), *self._move(CLOSE)]
+        return [*self._acknowledge(), *self._end(None), *self._hang_up(), *self._move(CLOSE)]
 
     def give_up(self, error: errors.DigitalSessionError) -> list[Effect]:
         """No connection is to be had: end everything with ``error``."""
         self.error = error
-        return [*self._end(error), *self._hang_up(), *self._move(GIVE_UP, error)]
+        return [*self.tracks.acknowledgements(), *self._end(error), *self._hang_up(), *self._move(GIVE_UP, error)]
 
     # What the socket did.
 
@@ -171,7 +175,7 @@ class Protocol:
             frame = msgspec.json.decode(message)
             answer = _FRAMES.get(frame["type"])
             return answer(self, frame, now) if answer else []
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError) as error:
             trouble = errors.ProtocolError("The platform sent a frame that makes no sense.", cause=error)
             return [Trouble(trouble), *self._drop()]
 
@@ -194,6 +198,8 @@ class Protocol:
     def deadline(self) -> float | None:
         """When `tick` has something to do; None: not before something else happens."""
         link = self._link
+        if self.state is State.CLOSED:
+            return None
         if link is None:
             slow = self._lost_at is not None and self.state is State.RECONNECTING
             return self._lost_at + SUSPENDED_AFTER_S if slow and self._lost_at is not None else None
@@ -291,7 +297,7 @@ class Protocol:
 
     def _again(self, now: float, jitter: float, link: _Link | None, again: Again) -> list[Effect]:
         served = link is not None and link.connected_at is not None
-        self._attempts += not served
+        self._attempts += not served and self.online
         self._refusals += again.other_token
         if link is not None and link.connected_at is not None and now >= link.connected_at + STABLE_AFTER_S:
             self._step = 0
@@ -299,9 +305,12 @@ class Protocol:
             return self.give_up(again.error)
         if self._lost_at is None:
             self._lost_at = now
-        cap_s = SUSPENDED_CAP_S if self.state is State.SUSPENDED else self._reconnect.cap_s
-        drawn_s = full_jitter(self._step, jitter, base_s=self._reconnect.base_s, cap_s=cap_s)
-        self._step += 1
+        drawn_s = (
+            full_jitter(self._step, jitter, base_s=self._reconnect.base_s, cap_s=SUSPENDED_CAP_S)
+            if self.state is State.SUSPENDED
+            else self._reconnect.wait_s(self._step, jitter)
+        )
+        self._step += self.online
         delay_s = again.wait_s if again.wait_s is not None else max(again.at_least_s, drawn_s)
         refused = link.token if again.other_token and link is not None else None
         return [*self._move(LOST, again.error), Dial(delay_s, refused)]
@@ -334,15 +343,21 @@ class Protocol:
         return [Abort()]
 
     def _beats(self) -> list[Effect]:
-        return [Send({"type": "heartbeat", "session_id": name, "active": active}) for name, active in self._sessions.items()]
+        used = self._in_use()
+        return [
+            Send({"type": "heartbeat", "session_id": name, "active": active and used})
+            for name, active in self._sessions.items()
+        ]
 
     def _acknowledge_soon(self, now: float) -> None:
         if self._link is not None and self._link.acknowledge_at is None:
             self._link.acknowledge_at = now + ACKNOWLEDGE_AFTER_S
 
     def _acknowledge(self) -> list[Effect]:
-        cursors = self.tracks.acknowledgements()
-        return [Send({"type": "ack", "cursors": cursors})] if cursors else []
+        reached = self.tracks.acknowledgements()
+        if not reached:
+            return []
+        return [*self._if_connected([Send({"type": "ack", "cursors": [each.cursor for each in reached]})]), *reached]
 
     def _if_connected(self, effects: list[Effect]) -> list[Effect]:
         return effects if self.state is State.CONNECTED else []

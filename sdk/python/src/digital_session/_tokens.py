@@ -25,13 +25,19 @@ def read_claims(token: str) -> Mapping[str, Any]:
     return claims if isinstance(claims, dict) else {}
 
 
+def subject_of(token: str) -> str:
+    """Whose ``token`` is; empty where it does not say."""
+    return str(read_claims(token).get("sub", ""))
+
+
 class Tokens:
     """The token in use. One call of the provider at a time; whoever waits for it takes its answer."""
 
     def __init__(self, token: str | None, provider: TokenProvider | None) -> None:
         if (token is None) == (provider is None):
             raise ValueError("Give either token or get_token.")
-        self._token = token
+        # What comes along when it is read from a file.
+        self._token = token.strip() if token is not None else None
         self._provider = provider
         self._asking = asyncio.Lock()
 
@@ -40,9 +46,19 @@ class Tokens:
         """Whether there may be another token after this one."""
         return self._provider is not None
 
+    @property
+    def claims(self) -> Mapping[str, Any]:
+        """What the token in use says of its holder; empty before there is one."""
+        return {} if self._token is None else read_claims(self._token)
+
+    @property
+    def subject(self) -> str:
+        """Whose the token in use is; empty where it does not say."""
+        return "" if self._token is None else subject_of(self._token)
+
     async def current(self) -> str:
         """The token in use. Raises what `other_than` raises."""
-        return self._token if self._token is not None else await self.other_than(None)
+        return _usable(self._token) if self._token is not None else await self.other_than(None)
 
     async def other_than(self, refused: str | None) -> str:
         """A token that is not ``refused``, which was refused or is about to expire.
@@ -68,4 +84,12 @@ async def _ask(provider: TokenProvider) -> str:
         raise
     except Exception as error:
         raise UnavailableError("get_token failed: no token could be obtained.", cause=error) from error
-    return token
+    return _usable(token)
+
+
+def _usable(token: object) -> str:
+    """``token``, as a header can carry it."""
+    text = token.strip() if isinstance(token, str) else ""
+    if not text or not text.isascii() or not text.isprintable():
+        raise AuthenticationError("There is no token, or what was given as one cannot be one: sign in again.")
+    return text

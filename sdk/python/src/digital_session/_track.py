@@ -31,10 +31,13 @@ class Phase(Enum):
 
 
 class _Step(NamedTuple):
-    """A position that is reached when everything before it was handled; ``waits`` when a handler has to do so."""
+    """A position that is reached when everything before it was handled; ``waits`` when a handler has to do so.
+
+    ``cursor`` is None where it belongs to a history that is over: nothing can be resumed there.
+    """
 
     key: Key | None
-    cursor: str
+    cursor: str | None
     waits: bool
 
 
@@ -46,7 +49,10 @@ class Handled(NamedTuple):
 
 
 class Track:
-    """Where one subscription stands. ``cursor`` is where a resume begins, None until there is a position."""
+    """Where one subscription stands. ``cursor`` is where a resume begins, None until there is a position.
+
+    ``kept``: the cursor was the platform's once, so that one it no longer knows is lost continuity and no mistake.
+    """
 
     def __init__(
         self,
@@ -54,6 +60,8 @@ class Track:
         *,
         cursor: str | None = None,
         since: str | None = None,
+        kept: bool = False,
+        break_glass: str | None = None,
         waiting_max: int = WAITING_MAX,
     ) -> None:
         self.selection = selection
@@ -63,9 +71,10 @@ class Track:
         self.timeline: str | None = None
         self.server_id: str | None = None
         self.request_id: str | None = None
-        self.confirmed = False
+        self.confirmed = kept
         self.failures = 0
         self.last: Handled | None = None
+        self._break_glass = break_glass
         self._waiting_max = waiting_max
         self._received_key: Key | None = None
         self._received_cursor: str | None = None
@@ -96,6 +105,8 @@ class Track:
             frame["cursor"] = resume
         elif self.since is not None:
             frame["since"] = self.since
+        if self._break_glass is not None:
+            frame["break_glass"] = self._break_glass
         return frame
 
     def disconnected(self) -> None:
@@ -110,7 +121,8 @@ class Track:
 
     def forget_position(self) -> None:
         """The server does not know the cursor any more: the next `ask` starts at the head."""
-        self.cursor = self.since = self._received_cursor = self._received_key = self.last = None
+        self.since = self._received_cursor = self._received_key = None
+        self._turn_the_page(None)
         self.phase = Phase.WANTED
 
     def subscribed(self, frame: Mapping[str, Any]) -> Reset | None:
@@ -153,8 +165,8 @@ class Track:
 
     def reset(self, cursor: str, reason: str) -> Reset:
         """Another history, or one with a hole, begins after ``cursor``; its numbers may begin anew."""
-        self._received_key = self.last = None
-        self.position(cursor)
+        self._received_key, self._received_cursor = None, cursor
+        self._turn_the_page(cursor)
         return Reset(reason, self.selection)
 
     def handled(self) -> None:
@@ -164,7 +176,14 @@ class Track:
         while self._steps and not self._steps[0].waits:
             self._reach(self._steps.popleft())
 
+    def _turn_the_page(self, cursor: str | None) -> None:
+        """What waits is still handled, but a resume begins after it, at ``cursor``: before it there is nothing to resume."""
+        self._steps = deque(step._replace(cursor=None) for step in self._steps if step.waits)
+        self.cursor, self.last = cursor, None
+
     def _reach(self, step: _Step) -> None:
+        if step.cursor is None:
+            return
         self.cursor = step.cursor
         if step.key is not None:
             self.last = Handled(step.key, step.cursor)

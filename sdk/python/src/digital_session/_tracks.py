@@ -12,7 +12,7 @@ from itertools import count
 from typing import Any
 
 from digital_session import errors
-from digital_session._effects import Deliver, Effect, Ended, Send, Started, Trouble
+from digital_session._effects import Acknowledged, Deliver, Effect, Ended, Send, Started, Trouble
 from digital_session._track import Handled, Phase, Track
 from digital_session.events import Key, Reset
 
@@ -104,7 +104,11 @@ class Tracks:
         track = self._tracks[local]
         if frame["code"] == "bad_cursor" and track.confirmed:
             track.forget_position()
+            self._acknowledged.pop(str(track.timeline), None)
             return [Deliver(local, Reset("bad_cursor", track.selection)), self._ask(local)]
+        if frame["code"] == "forbidden_or_missing" and track.confirmed:
+            del self._tracks[local]
+            return [Ended(local, _right_ended("forbidden_or_missing"))]
         if frame.get("retryable"):
             self._retry_later(local, frame, now)
             return [Trouble(errors.from_frame(frame))]
@@ -151,7 +155,7 @@ class Tracks:
         if local is None:
             return []
         del self._tracks[local]
-        return [Ended(local, errors.ForbiddenError(f"The right to this subscription has ended: {frame.get('reason')}."))]
+        return [Ended(local, _right_ended(str(frame.get("reason"))))]
 
     def handled(self, local: int, *, connected: bool) -> list[Effect]:
         """The oldest envelope of a subscription was handled; a paused one may go on, now or once connected."""
@@ -164,15 +168,15 @@ class Tracks:
         track.phase = Phase.WANTED
         return []
 
-    def acknowledgements(self) -> list[str]:
-        """A cursor for each timeline of which more was handled than was acknowledged; counts as acknowledged from now on."""
-        cursors = []
+    def acknowledgements(self) -> list[Acknowledged]:
+        """For each timeline of which more was handled than was acknowledged; counts as acknowledged from now on."""
+        reached_now = []
         for timeline in sorted({track.timeline for track in self._tracks.values() if track.timeline}):
             reached = _reached([track for track in self._tracks.values() if track.timeline == timeline])
             if reached is not None and reached.key > self._acknowledged.get(timeline, _BEFORE_ALL):
                 self._acknowledged[timeline] = reached.key
-                cursors.append(reached.cursor)
-        return cursors
+                reached_now.append(Acknowledged(timeline, reached.cursor))
+        return reached_now
 
     def _ask(self, local: int) -> Effect:
         request_id = f"s{next(self._requests)}"
@@ -191,6 +195,10 @@ class Tracks:
         track.failures += 1
         track.disconnected()
         self._retries[local] = now + max(doubled, (frame.get("retry_after_ms") or 0) / 1000)
+
+
+def _right_ended(reason: str) -> errors.ForbiddenError:
+    return errors.ForbiddenError(f"The right to this subscription has ended: {reason}.", reason=reason)
 
 
 def _unsubscribe(server_id: str) -> Effect:

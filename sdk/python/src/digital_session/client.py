@@ -10,11 +10,12 @@ from urllib.parse import quote
 from digital_session._effects import State
 from digital_session._engine import Engine
 from digital_session._handlers import Handler, Remove
+from digital_session._rest import having
 from digital_session._stream import Stream
-from digital_session._tokens import read_claims
+from digital_session._track import Track
 from digital_session.errors import NoActiveSessionError, NotFoundError
-from digital_session.options import ClientOptions, Selection, SessionDefaults
-from digital_session.session import Session
+from digital_session.options import ClientOptions, Selection, SessionDefaults, Whose
+from digital_session.session import Session, Start
 from digital_session.subscription import Subscription
 
 _ID_OF = {"session": "session_id", "member": "member_id", "service_request": "service_request_ids"}
@@ -30,6 +31,21 @@ class DigitalSessionClient:
     def __init__(self, endpoint: str, **options: Unpack[ClientOptions]) -> None:
         self._engine = Engine(endpoint, options)
         self._defaults = options.get("session", SessionDefaults())
+
+    @property
+    def device_id(self) -> str | None:
+        """What names this device: what was given, or what the storage keeps."""
+        return self._engine.memory.device_id
+
+    @property
+    def online(self) -> bool:
+        """Whether there is a network. Where the operating system tells, say so here: while it is False no connection is tried,
+        or counted as tried, and when it is True again one is at once."""
+        return self._engine.online
+
+    @online.setter
+    def online(self, value: bool) -> None:
+        self._engine.online = value
 
     @property
     def state(self) -> State:
@@ -51,35 +67,59 @@ class DigitalSessionClient:
         *,
         intent: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        **whose: Unpack[Whose],
     ) -> Session:
-        """Open a session; what is not given comes from the client's ``session`` defaults."""
+        """Open a session; what is not given comes from the client's ``session`` defaults.
+
+        Staff say whose it is: ``member_id``, and ``participants``, a list of staff ids.
+        """
         self._engine.ensure_open()
         body: dict[str, Any] = {
             "type": type or self._defaults.type,
             "channel": channel or self._defaults.channel,
             "intent": intent or self._defaults.intent,
             "metadata": metadata,
-            "device_id": self._engine.device_id,
+            "device_id": self.device_id,
+            **whose,
         }
-        details = await self._engine.rest.post(
+        answer = await self._engine.rest.post(
             "/v1/sessions", {name: value for name, value in body.items() if value is not None}
         )
-        return Session(self._engine, details, members_client=await self._is_members(), cursor=details["cursor"])
+        details = having(answer, "session_id", "member_id", "cursor")
+        return Session(self._engine, details, Start(details["cursor"]), members_client=await self._is_members())
 
     async def get_active_session(self, *, cursor: str | None = None) -> Session:
-        """This device's most recently active open session, heard from ``cursor`` or from the beginning.
+        """This device's most recently active open session, heard from ``cursor``, else from where the ``storage`` says that it
+        was handled, else from the beginning.
 
-        A member without one gets a new one; a member of staff NoActiveSessionError.
+        A member without one gets a new one of the client's ``session`` defaults; a member of staff NoActiveSessionError.
         """
         self._engine.ensure_open()
-        device = f"?device_id={quote(self._engine.device_id, safe='')}" if self._engine.device_id else ""
+        device = f"?device_id={quote(self.device_id, safe='')}" if self.device_id else ""
         try:
-            details = await self._engine.rest.get(f"/v1/sessions/active{device}")
+            details = having(await self._engine.rest.get(f"/v1/sessions/active{device}"), "session_id", "member_id")
         except NotFoundError as error:
             if not await self._is_members():
                 raise NoActiveSessionError("There is no open session.", cause=error) from error
             return await self.create_session()
-        return Session(self._engine, details, members_client=await self._is_members(), cursor=cursor)
+        members_client = await self._is_members()
+        kept = self._engine.memory.cursor(self._engine.tokens.subject, details["session_id"])
+        return Session(self._engine, details, Start(cursor or kept), members_client=members_client)
+
+    async def get_active_member_session(self, member_id: str) -> Session:
+        """For staff: the member's most recently active session, its events heard from now on.
+
+        It is the member's to keep open: no heartbeats are sent. Raises NoActiveSessionError.
+        """
+        self._engine.ensure_open()
+        try:
+            answer = await self._engine.rest.get(f"/v1/members/{quote(member_id, safe='')}/sessions/active")
+        except NotFoundError as error:
+            raise NoActiveSessionError("The member has no open session, or is not yours to see.", cause=error) from error
+        details = having(answer, "session_id", "member_id")
+        session = Session(self._engine, details, Start(live=True), members_client=await self._is_members(), held=False)
+        await session.listen()
+        return session
 
     async def subscribe(self, **selection: Unpack[Selection]) -> Subscription:
         """Subscribe to a session, a member or service requests; returns once the platform has accepted it.
@@ -88,7 +128,7 @@ class DigitalSessionClient:
         other typed errors.
         """
         wanted, cursor, since = _chosen(selection)
-        stream = Stream(self._engine, wanted, cursor=cursor, since=since)
+        stream = Stream(self._engine, Track(wanted, cursor=cursor, since=since, break_glass=selection.get("break_glass")))
         await stream.confirmed()
         return Subscription(stream)
 
@@ -109,7 +149,8 @@ class DigitalSessionClient:
         await self.close()
 
     async def _is_members(self) -> bool:
-        return "member_id" in read_claims(await self._engine.tokens.current())
+        await self._engine.tokens.current()
+        return "member_id" in self._engine.tokens.claims
 
 
 def _chosen(selection: Selection) -> tuple[dict[str, Any], str | None, str | None]:

@@ -38,9 +38,16 @@ class AuthenticationError(DigitalSessionError):
 
 
 class ForbiddenError(DigitalSessionError):
-    """The token's holder may not do this, whatever the thing; or access was revoked or switched off."""
+    """The token's holder may not do this, whatever the thing; or access was revoked or switched off.
+
+    ``reason`` is the platform's word for why a subscription was ended unasked, None for anything else.
+    """
 
     default_code = "forbidden"
+
+    def __init__(self, message: str, *, reason: str | None = None, **rest: Any) -> None:
+        super().__init__(message, **rest)
+        self.reason = reason
 
 
 class NotFoundError(DigitalSessionError):

@@ -65,8 +65,11 @@ class Envelope(Record):
 
 
 def envelope(event: Mapping[str, Any], cursor: str) -> Envelope:
-    """An `Envelope` of an event frame's fields."""
-    return Envelope({**record(event), "cursor": cursor})
+    """An `Envelope` of an event frame's fields. Raises TypeError for what is no CloudEvent of this platform."""
+    arrived = Envelope({**record(event), "cursor": cursor})
+    if not isinstance(arrived.get("type"), str) or not isinstance(arrived.get("data", {}), dict):
+        raise TypeError("An event has a type, and its data is an object.")
+    return arrived
 
 
 def short_name(event_type: str) -> str:

@@ -12,6 +12,7 @@ from digital_session._effects import CaughtUp
 from digital_session._engine import Engine
 from digital_session._handlers import Handler, Registration, Remove
 from digital_session._stream import Item, Observer, Stream
+from digital_session._track import Track
 from digital_session.errors import (
     ClientClosedError,
     DigitalSessionError,
@@ -69,7 +70,7 @@ class ServiceRequest:
         self._numbers = count()
         selection = {"type": "service_request", "service_request_ids": [self.id]}
         observer = Observer(self._observe, self._ended)
-        self._stream = Stream(engine, selection, cursor=accepted["cursor"], observer=observer)
+        self._stream = Stream(engine, Track(selection, cursor=accepted["cursor"]), observer=observer)
         self._stream.on("*", self._dispatch)
 
     @property
@@ -88,7 +89,7 @@ class ServiceRequest:
             raise ValueError(f"A service request tells of {', '.join(NAMES)}.")
         listener = _Listener(name, handler, self._so_far())
         self._listeners.append(listener)
-        if listener.waiting:
+        if listener.waiting and not self._engine.closed:
             self._engine.tasks.spawn(self._drain())
 
         def remove() -> None:
@@ -156,7 +157,9 @@ class ServiceRequest:
             percent_complete=data.get("percent_complete") or 0,
             tasks=tuple(tasks),
         )
-        self._progress = self._notice("progress", known, envelope)
+        # What was read may be older than what was heard while it was read.
+        if envelope is not None or self._progress is None or known.percent_complete >= self._progress.value.percent_complete:
+            self._progress = self._notice("progress", known, envelope)
 
     def _conclude(self, end: Record, envelope: Envelope | None) -> None:
         if self._end is not None:
