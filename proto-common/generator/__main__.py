@@ -24,21 +24,28 @@ def main() -> int:
     except ContractError as error:
         print(f"The contract cannot be read: {error}", file=sys.stderr)
         return 1
-    files = {path: text for emit in EMITTERS for path, text in emit(model).items()}
-    stale = [path for path, text in files.items() if not _is(options.root / path, text)]
-    if options.check:
-        for path in stale:
-            print(f"{path} is stale: run 'make generate'.", file=sys.stderr)
-        return 1 if stale else 0
-    for path in stale:
-        (options.root / path).parent.mkdir(parents=True, exist_ok=True)
-        (options.root / path).write_text(files[path], encoding="utf-8")
-        print(f"wrote {path}")
-    return 0
+    stale = 0
+    # One after the other: the last imports the server, which needs what the first wrote.
+    for emit in EMITTERS:
+        for path, text in emit(model).items():
+            if not _is(options.root / path, text):
+                stale += 1
+                _say(path) if options.check else _write(options.root, path, text)
+    return 1 if stale and options.check else 0
 
 
 def _is(path: Path, text: str) -> bool:
     return path.exists() and path.read_text(encoding="utf-8") == text
+
+
+def _say(path: str) -> None:
+    print(f"{path} is stale: run 'make generate'.", file=sys.stderr)
+
+
+def _write(root: Path, path: str, text: str) -> None:
+    (root / path).parent.mkdir(parents=True, exist_ok=True)
+    (root / path).write_text(text, encoding="utf-8")
+    print(f"wrote {path}")
 
 
 if __name__ == "__main__":

@@ -48,6 +48,7 @@ from session_platform.contract._generated import (
 from session_platform.contract.catalogue import spec_of, spec_of_type
 from session_platform.contract.envelope import (
     EVENT_MAX_BYTES,
+    SEQ_DIGITS,
     Attribute,
     Sealed,
     SealedEphemeral,
@@ -62,6 +63,7 @@ __all__ = [
     "CATALOGUE",
     "DEFAULT_PUBLIC_CODES",
     "EVENT_MAX_BYTES",
+    "SEQ_DIGITS",
     "TIMELINE_TOPIC",
     "TOPICS",
     "AssigneeRole",

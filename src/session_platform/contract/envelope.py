@@ -72,8 +72,8 @@ class _Head(Struct, frozen=True):
     traceparent: str
 
 
-RESERVED: Final = frozenset(_Head.__struct_fields__) | {"data", "data_base64", "dataschema", "subject"}
-"""Attribute names that an extension may not take."""
+RESERVED: Final = frozenset(_Head.__struct_fields__) | {"data", "data_base64"}
+"""Attribute names that an extension may not take: the envelope writes them itself."""
 
 
 def seal(  # noqa: PLR0913 - an envelope has so many attributes; all go by name
@@ -88,7 +88,8 @@ def seal(  # noqa: PLR0913 - an envelope has so many attributes; all go by name
     public_codes: Set[str] = DEFAULT_PUBLIC_CODES,
     extensions: Mapping[str, Attribute] | None = None,
 ) -> Sealed:
-    """The event under number ``seq`` of its member's timeline. ``time`` is aware.
+    """The event under number ``seq`` of its member's timeline. ``time`` is aware; ``extensions`` are the attributes beside the
+    envelope's own.
 
     Raises `ValueError` for an event above `EVENT_MAX_BYTES`, for text or nesting that JSON cannot hold, and for an extension
     that is no CloudEvents attribute.
@@ -127,8 +128,16 @@ def seal(  # noqa: PLR0913 - an envelope has so many attributes; all go by name
     )
 
 
-def seal_ephemeral(event: EphemeralEvent, *, event_id: str, source: str, time: datetime, traceparent: str) -> SealedEphemeral:
-    """The event without a number: it has no place in the timeline and is never replayed."""
+def seal_ephemeral(
+    event: EphemeralEvent,
+    *,
+    event_id: str,
+    source: str,
+    time: datetime,
+    traceparent: str,
+    extensions: Mapping[str, Attribute] | None = None,
+) -> SealedEphemeral:
+    """The event without a number: it has no place in the timeline and is never replayed. Raises as `seal`."""
     spec = spec_of(type(event))
     head = _Head(
         specversion="1.0",
@@ -148,7 +157,7 @@ def seal_ephemeral(event: EphemeralEvent, *, event_id: str, source: str, time: d
         timeline=event.member_id,
         session_id=event.session_id,
         service_request_id=_text(event, "service_request_id"),
-        body=_whole(_head(head, {}), redact(event, frozenset())),
+        body=_whole(_head(head, extensions or {}), redact(event, frozenset())),
     )
 
 
