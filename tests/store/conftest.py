@@ -1,43 +1,25 @@
-"""The room's suite runs on every adapter: ``store`` and ``reopen`` are parametrised by the names of `ADAPTERS`."""
+"""The room's suite runs on every adapter: ``store``, ``reopen`` and ``adapter`` are parametrised by their names."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from pathlib import Path
-from types import MappingProxyType
-from typing import Final
+from collections.abc import AsyncIterator
 
 import pytest
 
 from session_platform.clock import Clock
-from session_platform.ids import IdMint
 from session_platform.store import Store
-from session_platform.store.sqlite import SqliteStore
-
-OpenStore = Callable[[Path, Clock], Awaitable[Store]]
-"""Opens the store that lives in a directory of the test's own, again and again."""
-Reopen = Callable[[], Awaitable[Store]]
+from tests.store.adapters import Adapter, OnPostgres, Reopen, Sqlite
 
 
-async def _open_sqlite(directory: Path, clock: Clock) -> Store:
-    return await SqliteStore.open(directory, clock, IdMint())
+@pytest.fixture(scope="session", params=["postgres", "sqlite"])
+def adapter(request: pytest.FixtureRequest) -> Adapter:
+    return Sqlite() if request.param == "sqlite" else OnPostgres(request.getfixturevalue("postgres_server"))
 
 
-ADAPTERS: Final[Mapping[str, OpenStore]] = MappingProxyType({"sqlite": _open_sqlite})
-
-
-@pytest.fixture(params=sorted(ADAPTERS))
-async def reopen(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[Reopen]:
-    """Opens the test's store; after it was closed, opens it again with all that is in it."""
-    opened: list[Store] = []
-
-    async def again() -> Store:
-        opened.append(await ADAPTERS[request.param](tmp_path / "data", clock))
-        return opened[-1]
-
-    yield again
-    for store in opened:
-        await store.close()
+@pytest.fixture
+async def reopen(adapter: Adapter, clock: Clock) -> AsyncIterator[Reopen]:
+    async with adapter.home(clock) as again:
+        yield again
 
 
 @pytest.fixture

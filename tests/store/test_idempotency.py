@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import tempfile
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -17,7 +15,7 @@ from session_platform.clock import ManualClock
 from session_platform.errors import Conflict, IdempotencyMismatch, StillRunning
 from session_platform.store import Store, Tx, idempotency
 from session_platform.store.idempotency import KEPT_FOR, Kept
-from tests.store.conftest import ADAPTERS
+from tests.store.adapters import Adapter
 from tests.store.samples import effect, effects, make_effects
 
 SCOPE = "M1 POST /v1/sessions"
@@ -111,27 +109,29 @@ async def test_old_answers_are_forgotten_oldest_first_and_a_few_at_a_time(store:
 requests = st.tuples(st.sampled_from("abc"), st.sampled_from(["x", "y"]), st.booleans())
 
 
-@pytest.mark.parametrize("adapter", sorted(ADAPTERS))
 @settings(max_examples=25, deadline=None)
 @given(asked=st.lists(requests, max_size=30))
-def test_however_often_and_at_once_a_key_comes_it_takes_effect_once(adapter: str, asked: list[tuple[str, str, bool]]) -> None:
-    async def scenario(directory: Path) -> None:
-        store = await ADAPTERS[adapter](directory / "data", ManualClock())
-        await store.run(make_effects)
-        answers = await asyncio.gather(
-            *(ask(store, key, body, refused=refused) for key, body, refused in asked), return_exceptions=True
-        )
-        taken = await store.read(effects)
-        await store.close()
-        for key in "abc":
-            of_key = [(body, answer) for (asked_key, body, _), answer in zip(asked, answers, strict=True) if asked_key == key]
-            told = {(body, answer) for body, answer in of_key if isinstance(answer, Kept)}
-            assert len(told) <= 1, "one answer a key"
-            assert sum(count for name, count in taken.items() if name.startswith(key)) == len(told)
-            for body, answer in of_key:
-                assert isinstance(answer, Kept | Conflict | IdempotencyMismatch)
-                if isinstance(answer, IdempotencyMismatch):
-                    assert body != next(iter(told))[0]
+def test_however_often_and_at_once_a_key_comes_it_takes_effect_once(
+    adapter: Adapter, asked: list[tuple[str, str, bool]]
+) -> None:
+    async def scenario() -> None:
+        async with adapter.home(ManualClock()) as reopen:
+            store = await reopen()
+            await store.run(make_effects)
+            answers = await asyncio.gather(
+                *(ask(store, key, body, refused=refused) for key, body, refused in asked), return_exceptions=True
+            )
+            taken = await store.read(effects)
+            for key in "abc":
+                of_key = [
+                    (body, answer) for (asked_key, body, _), answer in zip(asked, answers, strict=True) if asked_key == key
+                ]
+                told = {(body, answer) for body, answer in of_key if isinstance(answer, Kept)}
+                assert len(told) <= 1, "one answer a key"
+                assert sum(count for name, count in taken.items() if name.startswith(key)) == len(told)
+                for body, answer in of_key:
+                    assert isinstance(answer, Kept | Conflict | IdempotencyMismatch)
+                    if isinstance(answer, IdempotencyMismatch):
+                        assert body != next(iter(told))[0]
 
-    with tempfile.TemporaryDirectory() as directory:
-        asyncio.run(scenario(Path(directory)))
+    asyncio.run(scenario())

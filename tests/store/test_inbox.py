@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +14,7 @@ from session_platform.clock import ManualClock
 from session_platform.errors import Conflict
 from session_platform.store import Store, Tx, inbox, retention
 from session_platform.store.inbox import InboxGap
-from tests.store.conftest import ADAPTERS
+from tests.store.adapters import Adapter
 from tests.store.samples import effect, effects, make_effects, started
 
 
@@ -70,28 +68,26 @@ async def test_a_new_group_begins_where_retention_left_off(store: Store, clock: 
     assert not await advance(store, 2)
 
 
-@pytest.mark.parametrize("adapter", sorted(ADAPTERS))
 @settings(max_examples=25, deadline=None)
 @given(deliveries=st.lists(st.integers(1, 6), max_size=40))
-def test_whatever_is_delivered_each_event_takes_effect_once_and_in_order(adapter: str, deliveries: list[int]) -> None:
-    async def scenario(directory: Path) -> None:
-        store = await ADAPTERS[adapter](directory / "data", ManualClock())
-        order: list[int] = []
+def test_whatever_is_delivered_each_event_takes_effect_once_and_in_order(adapter: Adapter, deliveries: list[int]) -> None:
+    async def scenario() -> None:
+        async with adapter.home(ManualClock()) as reopen:
+            store = await reopen()
+            order: list[int] = []
 
-        def handle(seq: int) -> Callable[[Tx], None]:
-            def command(tx: Tx) -> None:
-                if inbox.advance(tx, "twin", "M1", seq):
-                    effect(f"{seq}")(tx)
-                    order.append(seq)
+            def handle(seq: int) -> Callable[[Tx], None]:
+                def command(tx: Tx) -> None:
+                    if inbox.advance(tx, "twin", "M1", seq):
+                        effect(f"{seq}")(tx)
+                        order.append(seq)
 
-            return command
+                return command
 
-        await store.run(make_effects)
-        await asyncio.gather(*(store.run(handle(seq), "M1") for seq in deliveries), return_exceptions=True)
-        taken = await store.read(effects)
-        await store.close()
-        assert order == list(range(1, len(order) + 1))
-        assert taken == {f"{seq}": 1 for seq in order}
+            await store.run(make_effects)
+            await asyncio.gather(*(store.run(handle(seq), "M1") for seq in deliveries), return_exceptions=True)
+            taken = await store.read(effects)
+            assert order == list(range(1, len(order) + 1))
+            assert taken == {f"{seq}": 1 for seq in order}
 
-    with tempfile.TemporaryDirectory() as directory:
-        asyncio.run(scenario(Path(directory)))
+    asyncio.run(scenario())

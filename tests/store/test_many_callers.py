@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections import Counter
-from pathlib import Path
 from typing import NamedTuple
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from session_platform.clock import ManualClock
 from session_platform.errors import Conflict
 from session_platform.store import Store, Tx
-from tests.store.conftest import ADAPTERS
+from tests.store.adapters import Adapter
 from tests.store.history import assert_whole
 from tests.store.samples import Command, effect, effects, emitted, make_effects
 
@@ -63,40 +60,40 @@ async def make_call(store: Store, name: str, call: Call) -> list[int] | None:
         return None
 
 
-@pytest.mark.parametrize("adapter", sorted(ADAPTERS))
 @settings(max_examples=25, deadline=None)
 @given(schedules=st.lists(st.lists(calls, min_size=1, max_size=8), min_size=1, max_size=12))
-def test_each_acknowledged_command_takes_effect_once_and_nothing_else_does(adapter: str, schedules: list[list[Call]]) -> None:
-    async def scenario(directory: Path) -> None:
-        store = await ADAPTERS[adapter](directory / "data", ManualClock())
-        told: dict[str, list[int] | None] = {}
+def test_each_acknowledged_command_takes_effect_once_and_nothing_else_does(
+    adapter: Adapter, schedules: list[list[Call]]
+) -> None:
+    async def scenario() -> None:
+        async with adapter.home(ManualClock()) as reopen:
+            store = await reopen()
+            told: dict[str, list[int] | None] = {}
 
-        async def caller(number: int, schedule: list[Call]) -> None:
-            for step, call in enumerate(schedule):
-                name = f"{number}.{step}"
-                told[name] = await make_call(store, name, call)
+            async def caller(number: int, schedule: list[Call]) -> None:
+                for step, call in enumerate(schedule):
+                    name = f"{number}.{step}"
+                    told[name] = await make_call(store, name, call)
 
-        await store.run(make_effects)
-        await asyncio.gather(*(caller(number, schedule) for number, schedule in enumerate(schedules)))
-        taken = await store.read(effects)
-        timelines = await store.read(assert_whole)
-        found = Counter((name, timeline, seq) for timeline, seq, name in await store.read(emitted))
-        await store.close()
-        plan = {f"{number}.{step}": call for number, calls in enumerate(schedules) for step, call in enumerate(calls)}
-        for name, call in plan.items():
-            numbers = told[name]
-            if call.ends == "given up":
-                assert taken.get(name, 0) in (0, 1), "it may have begun, but never twice"
-            else:
-                assert taken.get(name, 0) == (call.ends == "well")
-                assert (numbers is not None) == (call.ends == "well")
-            for timeline, seq in zip(call.emits, numbers or (), strict=False):
-                assert found[name, timeline, seq] == 1
-        assert sum(found.values()) == sum(len(plan[name].emits) for name in taken)
-        assert sum(map(len, timelines.values())) == sum(found.values())
+            await store.run(make_effects)
+            await asyncio.gather(*(caller(number, schedule) for number, schedule in enumerate(schedules)))
+            taken = await store.read(effects)
+            timelines = await store.read(assert_whole)
+            found = Counter((name, timeline, seq) for timeline, seq, name in await store.read(emitted))
+            plan = {f"{number}.{step}": call for number, calls in enumerate(schedules) for step, call in enumerate(calls)}
+            for name, call in plan.items():
+                numbers = told[name]
+                if call.ends == "given up":
+                    assert taken.get(name, 0) in (0, 1), "it may have begun, but never twice"
+                else:
+                    assert taken.get(name, 0) == (call.ends == "well")
+                    assert (numbers is not None) == (call.ends == "well")
+                for timeline, seq in zip(call.emits, numbers or (), strict=False):
+                    assert found[name, timeline, seq] == 1
+            assert sum(found.values()) == sum(len(plan[name].emits) for name in taken)
+            assert sum(map(len, timelines.values())) == sum(found.values())
 
-    with tempfile.TemporaryDirectory() as directory:
-        asyncio.run(scenario(Path(directory)))
+    asyncio.run(scenario())
 
 
 async def test_more_callers_than_a_batch_holds_are_all_served(store: Store) -> None:

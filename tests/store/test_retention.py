@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from datetime import datetime, timedelta
-from pathlib import Path
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from session_platform.clock import ManualClock
 from session_platform.store import GENESIS, Reader, Store, inbox, outbox, retention
-from tests.store.conftest import ADAPTERS
+from tests.store.adapters import Adapter
 from tests.store.history import assert_whole
 from tests.store.samples import started
 
@@ -137,33 +134,34 @@ async def prune_and_check(store: Store, clock: ManualClock, limit: int, ages: li
     assert went == limit or not rest or rest[0] >= before, "the longest prefix, or as much as may go at once"
 
 
-@pytest.mark.parametrize("adapter", sorted(ADAPTERS))
 @settings(max_examples=25, deadline=None)
 @given(plan=st.lists(steps, max_size=25))
-def test_whatever_happens_a_timeline_is_a_whole_suffix_and_its_edge_is_known(adapter: str, plan: list[tuple[str, int]]) -> None:
-    async def scenario(directory: Path) -> None:
+def test_whatever_happens_a_timeline_is_a_whole_suffix_and_its_edge_is_known(
+    adapter: Adapter, plan: list[tuple[str, int]]
+) -> None:
+    async def scenario() -> None:
         clock = ManualClock()
-        store = await ADAPTERS[adapter](directory / "data", clock)
-        known = {0: GENESIS}
-        ages = [clock.now()]
-        for step, amount in plan:
-            if step == "emit":
-                await emit(store, amount)
-                ages += [clock.now()] * amount
-                known |= {
-                    event.seq: event.position for event in await store.read(lambda reader: outbox.page(reader, "M1", 0, 999))
-                }
-            elif step == "pass":
-                clock.advance(amount)
-            elif step == "raise":
-                await store.run(lambda tx, amount=amount: outbox.raise_epoch(tx, "M1", amount), "M1")  # type: ignore[misc]
-            else:
-                await prune_and_check(store, clock, amount, ages)
-            await store.read(assert_whole)
-            head = await store.read(lambda reader: outbox.head(reader, "M1"))
-            assert head.last.seq == len(ages) - 1
-            assert head.pruned == known[head.pruned.seq]
-        await store.close()
+        async with adapter.home(clock) as reopen:
+            store = await reopen()
+            known = {0: GENESIS}
+            ages = [clock.now()]
+            for step, amount in plan:
+                if step == "emit":
+                    await emit(store, amount)
+                    ages += [clock.now()] * amount
+                    known |= {
+                        event.seq: event.position
+                        for event in await store.read(lambda reader: outbox.page(reader, "M1", 0, 999))
+                    }
+                elif step == "pass":
+                    clock.advance(amount)
+                elif step == "raise":
+                    await store.run(lambda tx, amount=amount: outbox.raise_epoch(tx, "M1", amount), "M1")  # type: ignore[misc]
+                else:
+                    await prune_and_check(store, clock, amount, ages)
+                await store.read(assert_whole)
+                head = await store.read(lambda reader: outbox.head(reader, "M1"))
+                assert head.last.seq == len(ages) - 1
+                assert head.pruned == known[head.pruned.seq]
 
-    with tempfile.TemporaryDirectory() as directory:
-        asyncio.run(scenario(Path(directory)))
+    asyncio.run(scenario())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from session_platform.store import secrets
-from tests.store.conftest import Reopen
+from tests.store.adapters import Reopen
 
 
 async def test_the_newest_key_is_current_and_the_old_ones_stay(reopen: Reopen) -> None:

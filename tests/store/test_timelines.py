@@ -49,9 +49,11 @@ async def test_pages_go_on_after_a_number_and_are_bounded(store: Store) -> None:
 async def test_ids_rise_in_the_order_of_emission_over_all_timelines(store: Store) -> None:
     await store.run(lambda tx: [tx.emit(started(member)) for member in ("M2", "M1", "M2")], "M1", "M2")
     events = await store.read(lambda reader: outbox.after(reader, 0, 10))
-    assert [(event.id, event.timeline, event.seq) for event in events] == [(1, "M2", 1), (2, "M1", 1), (3, "M2", 2)]
-    assert await store.read(lambda reader: outbox.after(reader, 1, 1)) == events[1:2]
-    assert await store.read(outbox.last_id) == 3
+    assert [(event.timeline, event.seq) for event in events] == [("M2", 1), ("M1", 1), ("M2", 2)]
+    ids = [event.id for event in events]
+    assert ids == sorted(set(ids))
+    assert await store.read(lambda reader: outbox.after(reader, ids[0], 1)) == events[1:2]
+    assert await store.read(outbox.last_id) == ids[-1]
 
 
 async def test_an_event_is_stored_with_what_routing_reads(store: Store) -> None:
@@ -88,3 +90,31 @@ async def test_the_epoch_of_an_unwritten_timeline_can_be_raised(store: Store) ->
     assert await store.run(lambda tx: outbox.raise_epoch(tx, "M1", above=1), "M1") == Head("M1", 2, GENESIS, GENESIS)
     await store.run(three_events, "M1")
     assert [event.epoch for event in await store.read(lambda reader: outbox.page(reader, "M1", 0, 10))] == [2, 2, 2]
+
+
+async def test_a_page_ends_with_the_event_that_fills_it(store: Store) -> None:
+    await store.run(lambda tx: [tx.emit(started("M1", task_id="task_" + "1" * 400)) for _ in range(6)], "M1")
+    whole = await store.read(lambda reader: outbox.page(reader, "M1", 0, 10))
+    two_bytes = len(whole[0].body) + len(whole[1].body)
+
+    async def numbers(max_bytes: int) -> tuple[list[int], list[int], bool]:
+        page = await store.read(lambda reader: outbox.page(reader, "M1", 1, 4, max_bytes=max_bytes))
+        log = await store.read(lambda reader: outbox.after(reader, whole[0].id, 4, max_bytes=max_bytes))
+        return [each.seq for each in page], [each.seq for each in log], outbox.is_full(page, 4, max_bytes=max_bytes)
+
+    assert await numbers(two_bytes + 1) == ([2, 3, 4], [2, 3, 4], True)
+    assert await numbers(two_bytes) == ([2, 3], [2, 3], True)
+    assert await numbers(1) == ([2], [2], True), "one goes always, or a reader would stand still"
+    assert await numbers(10 * two_bytes) == ([2, 3, 4, 5], [2, 3, 4, 5], True)
+    rest = await store.read(lambda reader: outbox.page(reader, "M1", 3, 4))
+    assert [each.seq for each in rest] == [4, 5, 6]
+    assert not outbox.is_full(rest, 4)
+
+
+async def test_a_page_of_the_largest_events_is_bounded(store: Store) -> None:
+    for _ in range(12):
+        await store.run(lambda tx: tx.emit(started("M1", task_id="x" * 500_000)), "M1")
+    page = await store.read(lambda reader: outbox.page(reader, "M1", 0, 100))
+    assert outbox.PAGE_MAX_BYTES <= sum(len(each.body) for each in page) < outbox.PAGE_MAX_BYTES + 512 * 1024
+    rest = await store.read(lambda reader: outbox.page(reader, "M1", page[-1].seq, 100))
+    assert [each.seq for each in page + rest] == list(range(1, 13))

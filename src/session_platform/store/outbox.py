@@ -1,12 +1,12 @@
 """Timelines and their events: heads, numbers, pages.
 
 An event's number is its head's ``last`` plus one, taken and written in the transaction that emits it, so a timeline has no gaps
-and no number is given twice. Rows rise in ``id`` in the order of emission.
+and no number is given twice. Rows rise in ``id`` along each timeline, and in the order of emission within a transaction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from session_platform.clock import to_micros
@@ -14,6 +14,8 @@ from session_platform.contract import Sealed
 from session_platform.store.port import GENESIS, Head, Position, Reader, Row, StoredEvent, Tx
 
 FIRST_EPOCH: Final = 1
+PAGE_MAX_BYTES: Final = 4 * 1024 * 1024
+"""What a page weighs at most, but for its last event: a page is in memory whole, for each reader that asks for one."""
 
 _HEAD: Final = """
     SELECT timeline, epoch, last_epoch, last_seq, last_tag, pruned_epoch, pruned_seq, pruned_tag
@@ -34,15 +36,25 @@ _APPEND: Final = """
     INSERT INTO outbox (timeline, epoch, seq, tag, event_id, name, session_id, service_request_id, at, full_body, redacted_body)
     VALUES (:timeline, :epoch, :seq, :tag, :event_id, :name, :session_id, :service_request_id, :at, :full, :redacted)
 """
+# Measured first, so that only what the page has room for is read. The event that fills it is in it.
 _PAGE: Final = """
-    SELECT id, timeline, epoch, seq, tag, name, session_id, service_request_id, COALESCE(redacted_body, full_body)
-    FROM outbox WHERE timeline = :timeline AND seq > :after_seq ORDER BY seq LIMIT :limit
+    WITH measured AS (
+        SELECT id, LENGTH(COALESCE(redacted_body, full_body)) AS bytes
+        FROM outbox WHERE timeline = :timeline AND seq > :after_seq ORDER BY seq LIMIT :limit
+    ), summed AS (SELECT id, SUM(bytes) OVER (ORDER BY id) - bytes AS bytes_before FROM measured)
+    SELECT outbox.id, timeline, epoch, seq, tag, name, session_id, service_request_id, COALESCE(redacted_body, full_body)
+    FROM summed JOIN outbox ON outbox.id = summed.id WHERE bytes_before < :max_bytes ORDER BY outbox.id
 """
+# Where several processes write, a lower id may be committed after a higher one: whoever reads on by id reads what is settled.
 _AFTER: Final = """
-    SELECT id, timeline, epoch, seq, tag, name, session_id, service_request_id, COALESCE(redacted_body, full_body)
-    FROM outbox WHERE id > :after_id ORDER BY id LIMIT :limit
+    WITH measured AS (
+        SELECT id, LENGTH(COALESCE(redacted_body, full_body)) AS bytes
+        FROM settled_outbox WHERE id > :after_id ORDER BY id LIMIT :limit
+    ), summed AS (SELECT id, SUM(bytes) OVER (ORDER BY id) - bytes AS bytes_before FROM measured)
+    SELECT outbox.id, timeline, epoch, seq, tag, name, session_id, service_request_id, COALESCE(redacted_body, full_body)
+    FROM summed JOIN outbox ON outbox.id = summed.id WHERE bytes_before < :max_bytes ORDER BY outbox.id
 """
-_LAST_ID: Final = "SELECT COALESCE(MAX(id), 0) FROM outbox"
+_LAST_ID: Final = "SELECT COALESCE(MAX(id), 0) FROM settled_outbox"
 _POSITION: Final = "SELECT epoch, seq, tag FROM outbox WHERE timeline = :timeline AND seq = :seq"
 
 
@@ -77,19 +89,26 @@ def append(tx: Tx, event: Sealed) -> None:
     tx.execute(_ADVANCE, timeline=event.timeline, epoch=event.epoch, seq=event.seq, tag=event.tag)
 
 
-def page(reader: Reader, timeline: str, after_seq: int, limit: int) -> list[StoredEvent]:
-    """At most ``limit`` events of a timeline numbered above ``after_seq``, in order. Whoever needs them contiguous checks it:
-    retention may have taken the first ones."""
-    return [StoredEvent(*row) for row in reader.all(_PAGE, timeline=timeline, after_seq=after_seq, limit=limit)]
+def page(reader: Reader, timeline: str, after_seq: int, limit: int, *, max_bytes: int = PAGE_MAX_BYTES) -> list[StoredEvent]:
+    """At most ``limit`` events of a timeline numbered above ``after_seq``, in order; the one that brings their bodies to
+    ``max_bytes`` is the last. Whoever needs them contiguous checks it: retention may have taken the first ones."""
+    rows = reader.all(_PAGE, timeline=timeline, after_seq=after_seq, limit=limit, max_bytes=max_bytes)
+    return [StoredEvent(*row) for row in rows]
 
 
-def after(reader: Reader, after_id: int, limit: int) -> list[StoredEvent]:
-    """At most ``limit`` events of all timelines with an id above ``after_id``, in order of id."""
-    return [StoredEvent(*row) for row in reader.all(_AFTER, after_id=after_id, limit=limit)]
+def after(reader: Reader, after_id: int, limit: int, *, max_bytes: int = PAGE_MAX_BYTES) -> list[StoredEvent]:
+    """At most ``limit`` events of all timelines with an id above ``after_id``, in order of id, bounded as a `page` is. Nothing
+    will ever appear below what was read: an event comes here when no transaction that may still write a lower id is left."""
+    return [StoredEvent(*row) for row in reader.all(_AFTER, after_id=after_id, limit=limit, max_bytes=max_bytes)]
+
+
+def is_full(events: Sequence[StoredEvent], limit: int, *, max_bytes: int = PAGE_MAX_BYTES) -> bool:
+    """Whether what `page` or `after` read with these bounds is all that they had room for, so that more may follow."""
+    return len(events) >= limit or sum(len(event.body) for event in events) >= max_bytes
 
 
 def last_id(reader: Reader) -> int:
-    """The highest id in the outbox; 0 when it is empty."""
+    """The highest id in the outbox that `after` would give; 0 when there is none."""
     row = reader.one(_LAST_ID)
     return 0 if row is None else int(row[0])
 

@@ -7,15 +7,28 @@ subset of SQLite and PostgreSQL with ``:name`` parameters; times are integers (`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol, TypeVar
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
-from session_platform.contract import DurableEvent, EphemeralEvent, SealedEphemeral
+from session_platform.contract import Attribute, DurableEvent, EphemeralEvent, SealedEphemeral
 
 R = TypeVar("R")
 Value = None | int | float | str | bytes
 Row = tuple[Any, ...]
+
+
+class Marks(NamedTuple):
+    """What somebody else says of an event that they publish. None: the transaction's own. ``time`` is aware; ``extensions`` are
+    CloudEvents attributes beside the envelope's own."""
+
+    time: datetime | None = None
+    traceparent: str | None = None
+    extensions: Mapping[str, Attribute] = MappingProxyType({})
+
+
+UNMARKED: Final = Marks()
 
 
 class Reader(Protocol):
@@ -55,15 +68,19 @@ class Tx(Reader, Protocol):
         """
         ...
 
-    def emit(self, event: DurableEvent, *, source: str | None = None, event_id: str | None = None) -> int:
+    def emit(
+        self, event: DurableEvent, *, source: str | None = None, event_id: str | None = None, marks: Marks = UNMARKED
+    ) -> int:
         """Append a durable event to the timeline of its ``member_id`` (which the command must have named): the number it got.
 
         ``source`` defaults to the catalogue's for this type, ``event_id`` to a new ``evt_`` id. Raises `ValueError` for an
-        event above 512 KiB and for a timeline that the command did not name.
+        event above 512 KiB, for an extension that is no attribute, and for a timeline that the command did not name.
         """
         ...
 
-    def emit_ephemeral(self, event: EphemeralEvent, *, source: str | None = None) -> None:
+    def emit_ephemeral(
+        self, event: EphemeralEvent, *, source: str | None = None, event_id: str | None = None, marks: Marks = UNMARKED
+    ) -> None:
         """Hand an unnumbered event to the live listeners after the commit, best effort."""
         ...
 

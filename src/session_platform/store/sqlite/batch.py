@@ -16,10 +16,11 @@ from typing import Any, Final, NamedTuple
 import apsw
 
 from session_platform.contract import SealedEphemeral
+from session_platform.store.delivery import Answer
+from session_platform.store.emission import Stamp
 from session_platform.store.port import Tx
-from session_platform.store.sqlite.delivery import Answer
 from session_platform.store.sqlite.failures import as_seen_by_callers, sentence_for
-from session_platform.store.sqlite.transaction import SqliteTx, Stamp
+from session_platform.store.sqlite.transaction import SqliteTx
 
 BATCH_MAX_S: Final = 0.010
 """After this long a batch commits what it has: the first of a hundred slow commands does not wait for the last."""

@@ -11,8 +11,8 @@ from typing import Any, Final, NamedTuple
 import apsw
 
 from session_platform.errors import Unavailable
+from session_platform.store.delivery import Answer, Delivery
 from session_platform.store.port import Reader
-from session_platform.store.sqlite.delivery import Answer, Delivery
 from session_platform.store.sqlite.failures import as_seen_by_callers, sentence_for
 from session_platform.store.sqlite.transaction import SqliteReader
 

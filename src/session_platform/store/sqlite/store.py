@@ -11,13 +11,13 @@ from session_platform.clock import Clock
 from session_platform.contract import DEFAULT_PUBLIC_CODES, SealedEphemeral
 from session_platform.errors import Unavailable
 from session_platform.ids import IdMint
+from session_platform.store.delivery import Delivery
+from session_platform.store.emission import Stamp
 from session_platform.store.port import Reader, Tx
 from session_platform.store.sqlite.batch import Job
 from session_platform.store.sqlite.database import DATABASE_FILE, connect, prepare, start_errors
-from session_platform.store.sqlite.delivery import Delivery
 from session_platform.store.sqlite.directory_lock import DirectoryLock
 from session_platform.store.sqlite.readers import Query, Readers
-from session_platform.store.sqlite.transaction import Stamp
 from session_platform.store.sqlite.writer import Writer
 
 R = TypeVar("R")

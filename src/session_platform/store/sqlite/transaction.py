@@ -7,21 +7,14 @@ that swallows it is rolled back all the same. Otherwise a command could go on af
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Mapping, Set
-from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import apsw
 
-from session_platform.clock import Clock
-from session_platform.contract import DurableEvent, EphemeralEvent, SealedEphemeral, seal, seal_ephemeral, spec_of
-from session_platform.ids import IdMint
-from session_platform.store import outbox
+from session_platform.store.emission import Emitting, Stamp
 from session_platform.store.port import Row, Value
 from session_platform.store.sqlite.failures import as_seen_by_callers
-
-EVENT_ID_PREFIX = "evt"
 
 
 class _Statements(Protocol):
@@ -80,37 +73,12 @@ class SqliteReader:
         return as_seen_by_callers(self.failure)
 
 
-class Stamp(NamedTuple):
-    """Where a transaction's time and ids come from, and which intents and reasons may ride a timeline."""
-
-    clock: Clock
-    ids: IdMint
-    public_codes: Set[str]
-
-
-class SqliteTx(SqliteReader):
-    """One command's part of a batch. ``ephemeral`` collects what goes to the listeners after the commit, ``emitted`` says
-    whether there is anything new for them in the outbox."""
-
-    __slots__ = ("_stamp", "_timelines", "_traceparent", "emitted", "ephemeral", "now")
+class SqliteTx(SqliteReader, Emitting):
+    """One command's part of a batch."""
 
     def __init__(self, connection: apsw.Connection, stamp: Stamp, timelines: tuple[str, ...], traceparent: str | None) -> None:
-        super().__init__(connection)
-        self._stamp = stamp
-        self._timelines = timelines
-        self._traceparent = traceparent
-        self.now: datetime = stamp.clock.now()
-        self.ephemeral: list[SealedEphemeral] = []
-        self.emitted = False
-
-    @property
-    def traceparent(self) -> str:
-        if self._traceparent is None:
-            self._traceparent = _new_trace()
-        return self._traceparent
-
-    def mint(self, prefix: str) -> str:
-        return self._stamp.ids.mint(prefix, self.now)
+        SqliteReader.__init__(self, connection)
+        Emitting.__init__(self, stamp, timelines, traceparent)
 
     def execute(self, sql: str, /, **params: Value) -> int:
         try:
@@ -118,38 +86,3 @@ class SqliteTx(SqliteReader):
             return self._statements.changes()
         except apsw.Error as error:
             raise self._failed(error) from error
-
-    def emit(self, event: DurableEvent, *, source: str | None = None, event_id: str | None = None) -> int:
-        if event.member_id not in self._timelines:
-            raise ValueError("the command emits on a timeline that it did not name")
-        head = outbox.head(self, event.member_id)
-        sealed = seal(
-            event,
-            event_id=event_id or self.mint(EVENT_ID_PREFIX),
-            source=source or spec_of(type(event)).source,
-            time=self.now,
-            seq=head.last.seq + 1,
-            epoch=head.epoch,
-            traceparent=self.traceparent,
-            public_codes=self._stamp.public_codes,
-        )
-        outbox.append(self, sealed)
-        self.emitted = True
-        return sealed.seq
-
-    def emit_ephemeral(self, event: EphemeralEvent, *, source: str | None = None) -> None:
-        self.ephemeral.append(
-            seal_ephemeral(
-                event,
-                event_id=self.mint(EVENT_ID_PREFIX),
-                source=source or spec_of(type(event)).source,
-                time=self.now,
-                traceparent=self.traceparent,
-            )
-        )
-
-
-def _new_trace() -> str:
-    """A trace that nobody recorded so far."""
-    digits = secrets.token_hex(24)
-    return f"00-{digits[:32]}-{digits[32:]}-00"

@@ -10,10 +10,10 @@ from typing import Final
 import apsw
 
 from session_platform.errors import Unavailable
+from session_platform.store.delivery import Answer, Delivery
+from session_platform.store.emission import Stamp
 from session_platform.store.sqlite.batch import Batch, Done, Job
-from session_platform.store.sqlite.delivery import Answer, Delivery
 from session_platform.store.sqlite.failures import sentence_for
-from session_platform.store.sqlite.transaction import Stamp
 
 BATCH_MAX_JOBS: Final = 256
 WAITING_MAX_JOBS: Final = 20_000
