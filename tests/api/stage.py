@@ -11,8 +11,10 @@ from typing import Any
 import httpx2
 from prometheus_client import CollectorRegistry
 
-from session_platform import api, directory
+from session_platform import api, directory, twin
 from session_platform.access import OriginPolicy, Rights, TokenVerifier, TransportPolicy, mint_development_token
+from session_platform.app import wiring_careflow
+from session_platform.app.wiring_backends import backends
 from session_platform.careflow import SERVICES, Careflow, Failed, Failure, Succeeded, load_catalogue
 from session_platform.clock import ManualClock
 from session_platform.contract import CoverageDetails, CoverageStatus
@@ -21,6 +23,7 @@ from session_platform.sessions import ActiveWork, Sessions, Touches
 from session_platform.store import Reader, Tx
 from session_platform.store.sqlite import SqliteStore
 from session_platform.timeline import CursorCodec
+from tests.api import conformance
 
 SECRET = b"a development secret of some length"
 OWN, DEPENDANT, FOREIGN = "A789012", "A789013", "A200001"
@@ -56,7 +59,8 @@ class Stage:
         transport = httpx2.ASGITransport(options.get("app", self.app), client=options.get("client", ("127.0.0.1", 5)))
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         base_url = options.get("base_url", "http://127.0.0.1")
-        async with httpx2.AsyncClient(transport=transport, base_url=base_url, headers=headers) as client:
+        hooks = {"response": [_conforms]}
+        async with httpx2.AsyncClient(transport=transport, base_url=base_url, headers=headers, event_hooks=hooks) as client:
             yield client
 
     def with_parts(self, **parts: Any) -> Stage:
@@ -119,7 +123,8 @@ async def raised(store: SqliteStore, clock: ManualClock) -> AsyncIterator[Stage]
 
     touches = Touches(store, clock, active_work)
     sessions = Sessions(active_work, ended_work, touches.pending)
-    careflow = Careflow(load_catalogue(SERVICES, failures=failures()), sessions.request_opened, sessions.request_closed)
+    neighbours = wiring_careflow.neighbours(sessions)
+    careflow = Careflow(load_catalogue(SERVICES, failures=failures()), neighbours)
     codec = CursorCodec({1: b"k" * 32})
     flags: dict[str, bool] = {"enable-digital-sessions": True}
     troubles: list[str] = []
@@ -136,22 +141,31 @@ async def raised(store: SqliteStore, clock: ManualClock) -> AsyncIterator[Stage]
         careflow=careflow,
         coverage_of=coverage_of,
         coverage_at=coverage_at,
+        twin=twin.read,
+        ingest=backends(store, sessions, careflow),
         flags=lambda _: flags,
         troubles=lambda: troubles,
+        notes=lambda: (),
         registry=CollectorRegistry(),
     )
     yield Stage(platform, clock, store, codec, flags, troubles)
 
 
-def accounts_of(reader: Reader, member_id: str) -> tuple[str, ...]:
+def accounts_of(reader: Reader, member_id: str) -> tuple[str, ...] | None:
     member = directory.member(reader, member_id)
-    return () if member is None else member.account_ids
+    return None if member is None else member.account_ids
 
 
 def failures() -> dict[str, Failure]:
     return {
         code: Failure(message=each.message, retryable=each.retryable, answered=each.answered) for code, each in FAILURES.items()
     }
+
+
+async def _conforms(response: httpx2.Response) -> None:
+    """Every answer in every test is what the published document says."""
+    await response.aread()
+    conformance.check(response)
 
 
 async def opened(http: httpx2.AsyncClient, **body: Any) -> dict[str, Any]:

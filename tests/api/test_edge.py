@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import gzip
+import json
+
 import pytest
+from fastapi import Request
 from starlette.types import Message
 
 from session_platform.access import OriginPolicy, TransportPolicy
+from session_platform.api.problems import problem_of
+from session_platform.api.reading import bounded
+from session_platform.errors import TooSlow
 from tests.api.calls import CALLS, Call, name_of
 from tests.api.stage import APP, Stage, opened, problem
 
@@ -27,18 +35,33 @@ async def test_plaintext_is_refused_unless_a_trusted_proxy_says_that_it_was_http
 ) -> None:
     strict = stage.with_parts(transport=TransportPolicy(trusted_proxies=["10.0.0.0/8"]), origins=OriginPolicy([]))
     async with strict.http(strict.member(), client=(client, 5)) as http:
-        for path in ("/v1/flags", "/healthz"):
+        for path in ("/v1/flags", "/openapi.json"):
             assert (await http.get(path, headers=headers)).status_code == status
     if status == 403:
         async with strict.http(client=(client, 5)) as http:
-            problem(await http.get("/v1/nothing", headers=headers), 403, "forbidden")
+            refused = problem(await http.get("/v1/nothing", headers=headers), 403, "forbidden")
+            assert refused["type"] == "urn:session-platform:problem:plaintext_refused"
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+async def test_a_probe_from_this_machine_or_its_network_may_be_plaintext(stage: Stage, path: str) -> None:
+    strict = stage.with_parts(transport=TransportPolicy(trusted_proxies=["10.9.0.0/16"]))
+    for client in ("127.0.0.1", "::1", "10.0.0.7", "192.168.1.9", "fd00::7", "::ffff:10.0.0.7"):
+        async with strict.http(client=(client, 5)) as http:
+            assert (await http.get(path)).status_code == 200
+            # Somebody outside, behind a proxy that stands in the same network.
+            for name in ("X-Forwarded-For", "X-Forwarded-Proto", "Forwarded", "Via"):
+                problem(await http.get(path, headers={name: "203.0.113.4"}), 403, "forbidden")
+    for client in ("203.0.113.4", "8.8.8.8", "2001:4860::1", "testclient"):
+        async with strict.http(client=(client, 5)) as http:
+            problem(await http.get(path), 403, "forbidden")
 
 
 async def test_a_header_that_says_both_is_not_believed(stage: Stage) -> None:
     strict = stage.with_parts(transport=TransportPolicy(trusted_proxies=["10.0.0.0/8"]))
     async with strict.http(client=("10.0.0.7", 5)) as http:
         twice = [("X-Forwarded-Proto", "https"), ("X-Forwarded-Proto", "http")]
-        problem(await http.get("/healthz", headers=twice), 403, "forbidden")
+        problem(await http.get("/v1/flags", headers=twice), 403, "forbidden")
 
 
 async def test_https_itself_is_never_refused(stage: Stage) -> None:
@@ -63,7 +86,7 @@ async def test_a_foreign_origin_is_refused_everywhere_and_learns_nothing(stage: 
     async with stage.http(stage.member()) as http:
         for origin in ("https://evil.example", "null", "https://app.example.org.evil.example"):
             answer = await http.post("/v1/sessions", json=APP, headers={"Origin": origin})
-            problem(answer, 403, "forbidden")
+            assert problem(answer, 403, "forbidden")["type"] == "urn:session-platform:problem:foreign_origin"
             preflight = await http.options("/v1/sessions", headers={"Origin": origin, "Access-Control-Request-Method": "POST"})
             problem(preflight, 403, "forbidden")
             for each in (answer, preflight):
@@ -126,3 +149,48 @@ async def sent_for(method: str, path: str, stage: Stage) -> bytes:
     await stage.app({**scope, "scheme": "http", "client": ("127.0.0.1", 5)}, receive, send)
     assert scope["method"] == method
     return bytes(body)
+
+
+async def test_a_server_that_stops_answers_whom_it_waits_for_no_longer(stage: Stage) -> None:
+    sent: list[Message] = []
+    waiting = asyncio.Event()
+
+    async def receive() -> Message:
+        waiting.set()
+        return await asyncio.Future()
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    headers = [(b"authorization", f"Bearer {stage.member()}".encode()), (b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": "/v1/sessions", "query_string": b"", "headers": headers}
+    request = asyncio.create_task(stage.app({**scope, "scheme": "http", "client": ("127.0.0.1", 5)}, receive, send))
+    await waiting.wait()
+    request.cancel()
+    await request
+    assert sent[0]["status"] == 503
+    assert (b"retry-after", b"1") in sent[0]["headers"]
+    assert await stage.events() == []
+
+
+async def test_a_body_that_does_not_arrive_in_time_is_given_up() -> None:
+    async def receive() -> Message:
+        if pieces:
+            return {"type": "http.request", "body": pieces.pop(), "more_body": True}
+        return await asyncio.Future()
+
+    pieces = [b'{"type"']
+    with pytest.raises(TooSlow) as raised:
+        await bounded(Request({"type": "http", "method": "POST", "headers": []}, receive), within_s=0.01)
+    answer = problem_of(raised.value)
+    assert (answer.status_code, answer.headers["connection"]) == (408, "close")
+
+
+async def test_a_compressed_body_is_refused_as_what_it_is(stage: Stage) -> None:
+    async with stage.http(stage.member()) as http:
+        body = gzip.compress(b'{"type":"APP","channel":"MX_WEB"}')
+        compressed = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+        refused = problem(await http.post("/v1/sessions", content=body, headers=compressed), 415, "unsupported_media_type")
+        assert "Content-Encoding" in refused["detail"]
+        plain = {"Content-Type": "application/json", "Content-Encoding": "Identity"}
+        assert (await http.post("/v1/sessions", content=json.dumps(APP), headers=plain)).status_code == 201

@@ -52,6 +52,14 @@ async def test_a_repeated_request_is_the_same_request(stage: Stage) -> None:
     assert (await stage.events()).count("service_request.submitted") == 1
 
 
+async def test_a_sub_with_tokens_for_two_members_is_not_answered_with_the_others_session(stage: Stage) -> None:
+    one = stage.token("member", sub="shared", member_id="M123456", account_ids=["A789012"])
+    two = stage.token("member", sub="shared", member_id="M200001", account_ids=["A200001"])
+    async with stage.http(one) as http, stage.http(two) as other:
+        assert (await http.post("/v1/sessions", json=APP, headers=KEY)).status_code == 201
+        problem(await other.post("/v1/sessions", json=APP, headers=KEY), 409, "idempotency_mismatch")
+
+
 async def test_a_key_belongs_to_one_subject_method_and_path(stage: Stage) -> None:
     async with stage.http(stage.member()) as http, stage.http(stage.member("M200001", "A200001")) as other:
         one = await http.post("/v1/sessions", json=APP, headers=KEY)

@@ -6,7 +6,7 @@ does its work: a call asks `access` for the right and hands the rest to one comm
 `Platform`, which the wiring fills.
 """
 
-from session_platform.api.app import build
+from session_platform.api.app import build, published_contracts
 from session_platform.api.platform import Platform
 
-__all__ = ["Platform", "build"]
+__all__ = ["Platform", "build", "published_contracts"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import msgspec
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
@@ -12,7 +13,18 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import Scope
 
-from session_platform.api import catalogue, members, operations, service_requests, sessions, tasks
+from session_platform.api import (
+    admin,
+    audit,
+    catalogue,
+    contracts,
+    events,
+    members,
+    operations,
+    service_requests,
+    sessions,
+    tasks,
+)
 from session_platform.api.call import Call, NothingOpen, NotYours
 from session_platform.api.describe import document
 from session_platform.api.edge import Edge, allow
@@ -20,29 +32,10 @@ from session_platform.api.measure import Figures
 from session_platform.api.once import Running
 from session_platform.api.platform import Platform
 from session_platform.api.problems import problem_of
-from session_platform.api.reading import Nothing, field_problems
-from session_platform.careflow import RequestView, ServiceView, TaskView
+from session_platform.api.reading import field_problems
 from session_platform.errors import BadRequest, Forbidden, ForbiddenOrMissing, Invalid, MethodNotAllowed, PlatformError
-from session_platform.sessions import SessionView
 
-RESOURCES: Final = (sessions, service_requests, tasks, members, catalogue, operations)
-STRUCTS: Final = (
-    SessionView,
-    RequestView,
-    TaskView,
-    ServiceView,
-    members.Context,
-    members.KnownCoverage,
-    members.CoverageAnswer,
-)
-BODIES: Final = (
-    sessions.SessionToOpen,
-    sessions.Beat,
-    sessions.Ending,
-    sessions.Joining,
-    service_requests.RequestToSubmit,
-    Nothing,
-)
+RESOURCES: Final = (sessions, service_requests, tasks, members, catalogue, events, audit, admin, operations, contracts)
 
 
 class Api(FastAPI):
@@ -50,12 +43,30 @@ class Api(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
-            self.openapi_schema = document(self, STRUCTS, BODIES)
+            self.openapi_schema = document(self, [resource.router for resource in RESOURCES])
         return self.openapi_schema
 
 
 def build(platform: Platform) -> FastAPI:
     """The ASGI application over ``platform``. One application a registry: its figures may be registered only once."""
+    app = _routed()
+    app.state.platform = platform
+    app.state.running = Running()
+    app.add_exception_handler(PlatformError, _refuse)
+    app.add_exception_handler(RequestValidationError, _refuse_parameters)
+    app.add_exception_handler(HTTPException, _refuse_route)
+    app.add_middleware(Edge, platform=platform, figures=Figures(platform.registry), methods_of=methods_of)
+    return app
+
+
+def published_contracts() -> dict[str, bytes]:
+    """Every contract of this build by name, as it is served: ``openapi``, ``asyncapi``, and each JSON Schema."""
+    openapi = msgspec.json.encode(_routed().openapi())
+    return {"openapi": openapi, "asyncapi": contracts.document("asyncapi"), **contracts.schemas()}
+
+
+def _routed() -> Api:
+    """All calls, over nothing yet."""
     app = Api(
         openapi_url=None,
         docs_url=None,
@@ -63,14 +74,8 @@ def build(platform: Platform) -> FastAPI:
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )
-    app.state.platform = platform
-    app.state.running = Running()
     for resource in RESOURCES:
         app.include_router(resource.router)
-    app.add_exception_handler(PlatformError, _refuse)
-    app.add_exception_handler(RequestValidationError, _refuse_parameters)
-    app.add_exception_handler(HTTPException, _refuse_route)
-    app.add_middleware(Edge, platform=platform, figures=Figures(platform.registry), methods_of=methods_of)
     return app
 
 

@@ -1,18 +1,18 @@
-"""What operators and other machines ask: health, readiness, figures, keys, and the document of this API."""
+"""What operators and other machines ask: health, readiness, figures and keys."""
 
 from __future__ import annotations
 
 from typing import Final
 
-import msgspec
 from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
 
 from session_platform.api.call import answer
-from session_platform.api.describe import TEXT, described, record
+from session_platform.api.describe import TEXT, Content, described, record
 from session_platform.api.platform import Platform
-from session_platform.api.problems import KINDS, TYPE_PREFIX, Problem, answer_with
+from session_platform.api.problems import KINDS, Problem, answer_with
+from session_platform.errors import PROBLEM_TYPES
 
 RETRY_AFTER_S: Final = 1
 router = APIRouter()
@@ -25,15 +25,20 @@ async def read_health() -> Response:
 
 @router.get(
     "/readyz",
-    **described("Whether it can serve.", schema=record(status={"const": "ready"}), problems=(503,), public=True),
+    **described(
+        "Whether it can serve; `notes` say what an operator should look at all the same.",
+        schema=record(status={"const": "ready"}, notes={"type": "array", "items": TEXT}),
+        problems=(503,),
+        public=True,
+    ),
 )
 async def read_readiness(request: Request) -> Response:
     platform: Platform = request.app.state.platform
     troubles = tuple(platform.troubles())
     if not troubles:
-        return answer({"status": "ready"})
+        return answer({"status": "ready", "notes": tuple(platform.notes())})
     problem = Problem(
-        type=TYPE_PREFIX + "unavailable",
+        type=PROBLEM_TYPES + "unavailable",
         title=KINDS["unavailable"].title,
         status=503,
         detail="Not every part is ready; `troubles` names those that are not.",
@@ -43,7 +48,7 @@ async def read_readiness(request: Request) -> Response:
     return answer_with(problem, {"Retry-After": str(RETRY_AFTER_S)})
 
 
-@router.get("/metrics", **described("Figures for Prometheus.", schema=TEXT, public=True))
+@router.get("/metrics", **described("Figures for Prometheus.", schema=Content("text/plain", TEXT), public=True))
 async def read_metrics(request: Request) -> Response:
     platform: Platform = request.app.state.platform
     return Response(generate_latest(platform.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
@@ -60,8 +65,3 @@ async def read_metrics(request: Request) -> Response:
 async def read_keys(request: Request) -> Response:
     platform: Platform = request.app.state.platform
     return answer(platform.verifier.public_jwks())
-
-
-@router.get("/openapi.json", **described("This document.", schema={"type": "object"}, public=True))
-async def read_document(request: Request) -> Response:
-    return Response(msgspec.json.encode(request.app.openapi()), media_type="application/json")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import Query
+from pydantic import BeforeValidator
+from pydantic_core import PydanticCustomError
 
 from session_platform.errors import FieldProblem, Invalid
 
@@ -15,7 +18,15 @@ LIMIT_MAX: Final = 500
 LIMIT_DEFAULT: Final = 100
 TOKEN_MAX_CHARS: Final = 512
 
-Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX, description="How many items a page has at most.")]
+
+def _digits(given: Any) -> Any:
+    """Only digits are a number here: not what Python reads as one besides, such as ``1_0``."""
+    if isinstance(given, str) and not re.fullmatch("[0-9]{1,18}", given):
+        raise PydanticCustomError("int_parsing", "no whole number")
+    return given
+
+
+Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX, description="How many items a page has at most."), BeforeValidator(_digits)]
 PageToken = Annotated[str | None, Query(description="`next_page_token` of the page before.", max_length=TOKEN_MAX_CHARS)]
 T = TypeVar("T")
 

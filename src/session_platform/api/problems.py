@@ -15,10 +15,9 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 from starlette.responses import Response
 
-from session_platform.errors import Invalid, PlatformError
+from session_platform.errors import PROBLEM_TYPES, ForeignOrigin, Invalid, PlaintextRefused, PlatformError
 
 MEDIA_TYPE: Final = "application/problem+json"
-TYPE_PREFIX: Final = "urn:session-platform:problem:"
 CHALLENGE: Final = 'Bearer realm="digital-session"'
 
 
@@ -38,6 +37,7 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         "disabled_by_flag": Kind(403, "Switched off"),
         "forbidden_or_missing": Kind(404, "Not found"),
         "method_not_allowed": Kind(405, "Method not allowed"),
+        "too_slow": Kind(408, "The body did not arrive in time"),
         "conflict": Kind(409, "The state forbids it"),
         "idempotency_mismatch": Kind(409, "The key was used with another body"),
         "too_large": Kind(413, "The body is too large"),
@@ -48,6 +48,15 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         "unavailable": Kind(503, "Not available right now"),
     }
 )
+
+
+NARROWER: Final[Mapping[str | None, Kind]] = MappingProxyType(
+    {
+        PlaintextRefused.kind: Kind(403, "Plaintext is refused"),
+        ForeignOrigin.kind: Kind(403, "Origin not allowed"),
+    }
+)
+"""Refusals that share a code with a more general one and are told apart by ``type`` and ``title``."""
 
 
 class FieldError(Struct, frozen=True):
@@ -71,9 +80,9 @@ class Problem(Struct, frozen=True, kw_only=True):
 
 def problem_of(error: PlatformError, headers: Mapping[str, str] | None = None) -> Response:
     """The answer to what raised ``error``; ``headers`` come on top of those that its kind needs."""
-    kind = KINDS.get(error.code) or KINDS["unavailable"]
+    kind = NARROWER.get(error.kind) or KINDS.get(error.code) or KINDS["unavailable"]
     problem = Problem(
-        type=TYPE_PREFIX + error.code,
+        type=PROBLEM_TYPES + (error.kind or error.code),
         title=kind.title,
         status=kind.status,
         detail=error.message,
@@ -92,7 +101,7 @@ def fault() -> Response:
     """The answer when something broke on our side: nothing about what it was."""
     return answer_with(
         Problem(
-            type=TYPE_PREFIX + "unavailable",
+            type=PROBLEM_TYPES + "fault",
             title="Something broke on our side",
             status=500,
             detail="The platform could not do this because of a fault of its own.",
@@ -105,5 +114,7 @@ def fault() -> Response:
 def _headers(error: PlatformError, status: int) -> dict[str, str]:
     if status == 401:
         return {"WWW-Authenticate": CHALLENGE}
+    if status == 408:
+        return {"Connection": "close"}
     retry_after_s = getattr(error, "retry_after_s", None)
     return {} if retry_after_s is None else {"Retry-After": str(max(1, math.ceil(retry_after_s)))}

@@ -94,7 +94,7 @@ async def read_service_request(
 async def read_result(service_request_id: str, call: Annotated[Call, by("result.read", MEMBER, STAFF)]) -> Response:
     def query(reader: Reader) -> tuple[RequestView, bytes]:
         view = reached(reader, call, service_request_id)
-        if not about_readable_account(view, call.accounts(reader, view.member_id)):
+        if not about_readable_account(view.subject, call.accounts(reader, view.member_id)):
             raise ForbiddenOrMissing
         result = call.platform.careflow.result(reader, service_request_id)
         if result is None:
@@ -123,10 +123,7 @@ async def cancel_service_request(
         call.allowed(tx, member_id, view.session_id)
         return shown(view, call.accounts(tx, member_id))
 
-    view = await call.run(command, await call.timeline_of(careflow.owner, service_request_id))
-    if view.session_id is not None:
-        call.platform.touches.touch(view.session_id, active=True)
-    return answer(view)
+    return answer(await call.run(command, await call.timeline_of(careflow.owner, service_request_id)))
 
 
 def reached(reader: Reader, call: Call, service_request_id: str) -> RequestView:
@@ -137,14 +134,14 @@ def reached(reader: Reader, call: Call, service_request_id: str) -> RequestView:
     return view
 
 
-def about_readable_account(view: RequestView, accounts: tuple[str, ...]) -> bool:
-    """Whether its results may be read by somebody who may read those of ``accounts``."""
-    return view.subject is None or view.subject in accounts
+def about_readable_account(subject: str | None, accounts: tuple[str, ...]) -> bool:
+    """Whether what a request about ``subject`` found may be read by somebody who may read what is of ``accounts``."""
+    return subject is None or subject in accounts
 
 
 def shown(view: RequestView, accounts: tuple[str, ...]) -> RequestView:
     """The request as somebody may see it: a payer's own words are part of the result."""
-    if view.payer_errors is None or about_readable_account(view, accounts):
+    if view.payer_errors is None or about_readable_account(view.subject, accounts):
         return view
     return msgspec.structs.replace(view, payer_errors=None)
 

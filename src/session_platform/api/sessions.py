@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
@@ -86,21 +87,34 @@ async def open_session(
         return encode(view, cursor=call.platform.codec.encode(member_id, before))
 
     running: Running = request.app.state.running
-    return await running.once(call, given.digest, 201, Effect(permit, command), member_id)
+    digest = _asked_of(member_id, given.digest)
+    return await running.once(call, digest, 201, Effect(permit, command), member_id)
 
 
 @router.get(
-    "/v1/sessions/active", **described("The caller's open session on a device.", schema=of(SessionView), problems=(404, 422))
+    "/v1/sessions/active",
+    **described(
+        "A member's own most recently active session; of staff, the open one that they joined last.",
+        schema=of(SessionView),
+        problems=(404, 422),
+    ),
 )
 async def read_active_session(
     call: Annotated[Call, by("session.read", MEMBER, STAFF)],
-    device_id: Annotated[str | None, Query(description="Without it: on any device.", max_length=DEVICE_ID_MAX_CHARS)] = None,
+    device_id: Annotated[
+        str | None,
+        Query(
+            description="A member's: without it, on any device. Sessions are on members' devices.",
+            max_length=DEVICE_ID_MAX_CHARS,
+        ),
+    ] = None,
 ) -> Response:
     now, sessions = call.platform.clock.now(), call.platform.sessions
 
     def query(reader: Reader) -> SessionView | None:
-        if not isinstance(call.identity, MemberIdentity):
-            return None
+        if isinstance(call.identity, StaffIdentity):
+            return sessions.joined_last(reader, call.identity.staff_id, now)
+        assert isinstance(call.identity, MemberIdentity)
         if device_id is None:
             return sessions.most_recent(reader, call.identity.member_id, now)
         return sessions.active_on_device(reader, call.identity.member_id, device_id, now)
@@ -160,7 +174,10 @@ async def end_session(
     sessions = call.platform.sessions
 
     def command(tx: Tx) -> SessionView:
-        owner = call.platform.rights.require_keeper(tx, call.identity, sessions.owner(tx, session_id))
+        owner = sessions.owner(tx, session_id)
+        # The end may end the very right to it, and must be repeatable all the same.
+        if owner is None or not _ended_their_part(tx, call, session_id):
+            owner = call.platform.rights.require_keeper(tx, call.identity, owner)
         view = sessions.end(tx, session_id, given.body.reason, given.body.outcome, call.identity.subject)
         call.allowed(tx, owner, session_id)
         return view
@@ -184,10 +201,28 @@ async def add_participant(
         sessions.require_open(tx, session_id)
         joining = _participant(tx, given.body.staff_id, "/staff_id")
         view = sessions.join(tx, session_id, joining.staff_id, joining.role)
-        call.allowed(tx, owner, session_id)
+        call.allowed(tx, owner, session_id, about=f"staff {joining.staff_id}")
         return view
 
     return answer(await call.run(command, await call.timeline_of(sessions.owner, session_id)))
+
+
+def _ended_their_part(tx: Tx, call: Call, session_id: str) -> bool:
+    """Whether this staff member ended the session and took part in it. Others keep their right when it ends, and a ``sub``
+    alone says too little: tokens for two persons may share it."""
+    sessions, who = call.platform.sessions, call.identity
+    if not isinstance(who, StaffIdentity) or sessions.ended_by(tx, session_id) != who.subject:
+        return False
+    view = sessions.view(tx, session_id, tx.now)
+    return view is not None and any(
+        each.id == who.staff_id and each.role is not AssigneeRole.MEMBER for each in view.participants
+    )
+
+
+def _asked_of(member_id: str, digest: bytes) -> bytes:
+    """The digest of a body together with the member it is about, whom a member's body does not name but their token: under one
+    key a ``sub`` with tokens for two members has not asked twice for the same."""
+    return hashlib.sha256(digest + member_id.encode()).digest()
 
 
 def _member_id(identity: Identity, body: SessionToOpen) -> str:
