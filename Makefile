@@ -11,8 +11,10 @@ DATA ?= data
 SPEED ?= 1.0
 PYTEST_WORKERS ?= 2
 CHAOS_ROUNDS ?= 50
+FUZZ_EXAMPLES ?= 100
+FUZZ_SEED := $(or $(FUZZ_SEED),$(shell date +%s))
 
-.PHONY: help setup run test lint types layers contract unit format generate lock bench chaos clean
+.PHONY: help setup run servers test lint types layers contract unit format generate lock bench chaos fuzz clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -51,7 +53,10 @@ contract: setup ## buf lint, buf breaking, drift of everything generated from th
 	buf breaking proto-common --against proto-common/baseline.binpb
 	PYTHONPATH=proto-common python -m generator --check
 
-unit: setup ## pytest
+servers: setup ## obtain PostgreSQL, Redis and Kafka for the tests; start nothing
+	python -m tests.servers
+
+unit: setup servers ## pytest
 	pytest -q -n $(PYTEST_WORKERS) --dist worksteal
 
 format: setup ## let ruff mend what it can
@@ -70,6 +75,9 @@ bench: setup ## measure speed and memory (minutes; prints tables)
 
 chaos: setup ## the long fault runs, CHAOS_ROUNDS times (minutes)
 	CHAOS_ROUNDS=$(CHAOS_ROUNDS) pytest -q -n $(PYTEST_WORKERS) tests/faults tests/store
+
+fuzz: setup ## ask the whole API at length, FUZZ_EXAMPLES a call, from FUZZ_SEED (minutes)
+	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) FUZZ_SEED=$(FUZZ_SEED) pytest -q -n $(PYTEST_WORKERS) tests/api/test_schemathesis.py
 
 clean: ## remove what setup and the tests made
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -25,7 +25,15 @@ from typing import Any, cast
 import uvloop
 
 from benchmarks.child import Child
-from session_platform.access import Identity, OriginPolicy, Rights, TokenVerifier, TransportPolicy, mint_development_token
+from session_platform.access import (
+    Identity,
+    OriginPolicy,
+    Rights,
+    RightsWatch,
+    TokenVerifier,
+    TransportPolicy,
+    mint_development_token,
+)
 from session_platform.app.serve import http_server, listen
 from session_platform.clock import SystemClock
 from session_platform.gateway import Desk, Gate, Hub, Limits
@@ -79,6 +87,7 @@ class GatewayServer:
             codec=codec,
             verifier=TokenVerifier(development_secret=SECRET),
             rights=Rights((), lambda _, __: ()),
+            watch=RightsWatch(store, SystemClock()),
             acknowledgements=Acknowledgements(store),
             session_owner=lambda _, __: None,
             request_owner=lambda _, __: None,

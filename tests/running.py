@@ -8,13 +8,15 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import httpx2
 from websockets.asyncio.client import ClientConnection, connect
+
+from tests.contract.published import conforms
 
 COMMAND = str(Path(sys.executable).with_name("session-platform"))
 READY_WITHIN_S = 60
@@ -24,11 +26,18 @@ class Running:
     """One `up` over ``data``; start it again after `kill` or `stop` and it goes on where it was.
 
     When it ends by itself inside ``async with``, the test fails at once: clients would wait for it, politely, for minutes.
-    ``program`` is what runs in place of the command, ``log`` the file for its standard error.
+    ``program`` is what runs in place of the command, ``log`` the file for its standard error, ``environment`` what
+    it finds there beside this process's.
     """
 
     def __init__(
-        self, data: Path, speed: float = 50.0, *, program: tuple[str, ...] = (COMMAND,), log: Path | None = None
+        self,
+        data: Path,
+        speed: float = 50.0,
+        *,
+        program: tuple[str, ...] = (COMMAND,),
+        log: Path | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.data = data
         self.speed = speed
@@ -36,6 +45,7 @@ class Running:
         self.banner: list[str] = []
         self._program = program
         self._log = log
+        self._environment = {**os.environ, **(environment or {})}
         self._process: asyncio.subprocess.Process | None = None
         self._test: asyncio.Task[Any] | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -82,6 +92,7 @@ class Running:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
+                env=self._environment,
             )
         async with asyncio.timeout(READY_WITHIN_S):
             self.banner = []
@@ -153,9 +164,10 @@ async def send(socket: ClientConnection, frame: dict[str, Any]) -> None:
 
 
 async def receive(socket: ClientConnection, within_s: float = 30) -> dict[str, Any]:
-    """The next frame."""
+    """The next frame, which is what the published contract says."""
     async with asyncio.timeout(within_s):
         frame: dict[str, Any] = json.loads(await socket.recv())
+    conforms(frame)
     return frame
 
 

@@ -6,14 +6,21 @@ translate a code for the wire: to a close code (gateway) and to an HTTP problem 
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass
-from typing import ClassVar
+from pathlib import PurePath
+from typing import ClassVar, Final
+
+PROBLEM_TYPES: Final = "urn:session-platform:problem:"
+"""What the ``type`` of an RFC 9457 problem begins with; the error's ``kind`` or ``code`` follows."""
 
 
 class PlatformError(Exception):
-    """Something the platform refuses or cannot do; ``code`` is one of the wire contract's error codes."""
+    """Something the platform refuses or cannot do; ``code`` is one of the wire contract's error codes, ``kind`` tells errors
+    that share a code apart."""
 
     code: ClassVar[str] = "unavailable"
+    kind: ClassVar[str | None] = None
     retryable: ClassVar[bool] = False
     text: ClassVar[str] = "The platform could not do this."
 
@@ -41,6 +48,20 @@ class Forbidden(PlatformError):
 
     code = "forbidden"
     text = "This role may not use this call."
+
+
+class PlaintextRefused(Forbidden):
+    """The request came unencrypted, and not from this machine or a trusted proxy."""
+
+    kind = "plaintext_refused"
+    text = "Plaintext is refused: use TLS."
+
+
+class ForeignOrigin(Forbidden):
+    """A browser sent the request for a page that is not on the allow-list."""
+
+    kind = "foreign_origin"
+    text = "This origin is not on the allow-list."
 
 
 class ForbiddenOrMissing(PlatformError):
@@ -175,3 +196,13 @@ class StartError(Exception):
 
 class Broken(Exception):
     """A part of the running platform broke, and the process ends: one sentence, printed as a `StartError`'s is."""
+
+
+def kind_and_place(error: BaseException) -> str:
+    """``RuntimeError at careflow/worker.py:12``: the kind of an exception and where it came from, never its message: that may
+    quote health data."""
+    stack = traceback.extract_tb(error.__traceback__)
+    if not stack:
+        return type(error).__name__
+    path = PurePath(stack[-1].filename)
+    return f"{type(error).__name__} at {path.parent.name}/{path.name}:{stack[-1].lineno}"

@@ -24,7 +24,16 @@ def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("PORT", "many"), ("PORT", "70000"), ("SIMULATOR_SPEED", "0"), ("RETENTION_DAYS", "6"), ("INSECURE", "x")],
+    [
+        ("PORT", "many"),
+        ("PORT", "70000"),
+        ("SIMULATOR_SPEED", "0"),
+        ("RETENTION_DAYS", "6"),
+        ("INSECURE", "x"),
+        ("CLEARINGHOUSE_PROVIDER_NPI", "12345"),
+        ("CLEARINGHOUSE_PROVIDER_NPI", "1234567a93"),
+        ("CLEARINGHOUSE_PROVIDER_NAME", ""),
+    ],
 )
 def test_a_bad_setting_is_named_in_one_sentence(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(f"{PREFIX}{name}", value)

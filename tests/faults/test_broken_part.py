@@ -28,7 +28,7 @@ async def test_a_part_that_breaks_ends_the_process_with_a_sentence_and_the_next_
                 assert [frame async for frame in frames(socket)] == []
         *logged, sentence = log.read_text().splitlines()
         assert sentence.startswith(
-            "session-platform: The platform ended because its monitor broke (LookupError at breaking_part.py:"
+            "session-platform: The platform ended because its monitor broke (LookupError at faults/breaking_part.py:"
         )
         assert ['"part": "monitor"' in line for line in logged] == [True]
         assert "words of a member" not in log.read_text()

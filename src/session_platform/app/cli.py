@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Final, NoReturn
 
 import typer
 
+from session_platform.app import streams
 from session_platform.app.settings import Settings
 from session_platform.errors import Broken, StartError
 
@@ -18,6 +19,7 @@ app = typer.Typer(
     help="The Digital Session Platform: a member's sessions, live and in order.",
 )
 
+TEN_YEARS_S: Final = 10 * 365 * 86_400
 DataOption = Annotated[Path | None, typer.Option("--data", help="Folder of the embedded store [default: data].")]
 
 
@@ -47,7 +49,7 @@ def token(
     role: Annotated[str | None, typer.Option(help="care_team or clinician.")] = None,
     service: Annotated[str | None, typer.Option(help="A backend's name.")] = None,
     admin: Annotated[bool, typer.Option("--admin", help="An operator.")] = False,
-    expires_in: Annotated[int, typer.Option(min=1, help="Seconds until it expires.")] = 3600,
+    expires_in: Annotated[int, typer.Option(min=1, max=TEN_YEARS_S, help="Seconds until it expires.")] = 3600,
     data: DataOption = None,
 ) -> None:
     """Print a development token for the running data directory."""
@@ -75,15 +77,21 @@ def settings() -> None:
 
 
 def _register() -> None:
+    from session_platform.app import audit, contract_check
     from session_platform.app.check_coverage import check_coverage
+    from session_platform.app.submit import submit
     from session_platform.app.tail import tail
 
     app.command("check-coverage")(check_coverage)
+    app.command("submit")(submit)
     app.command("tail")(tail)
+    app.add_typer(audit.app, name="audit")
+    app.add_typer(contract_check.app, name="contract")
 
 
 def main() -> NoReturn:
     """The console script: a `StartError`, `Broken`, or a file or output that fails becomes one sentence and exit status 1."""
+    streams.complete()
     _register()
     try:
         app()

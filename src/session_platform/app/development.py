@@ -57,7 +57,12 @@ def development_token(settings: Settings, subject: Subject, expires_in_s: int) -
     with snapshot(settings.data) as reader:
         name, roles, claims = _claims(reader, subject)
     return mint_development_token(
-        path.read_bytes(), subject=name, roles=roles, now=SystemClock().now(), expires_in_s=expires_in_s, claims=claims
+        path.read_bytes(),
+        subject=name,
+        roles=roles,
+        now=SystemClock().now(),
+        expires_in_s=expires_in_s,
+        claims={**claims, "jti": f"dev_{secrets.token_hex(8)}"},
     )
 
 

@@ -10,10 +10,12 @@ from typing import TextIO, cast
 import structlog
 
 
-def configure() -> None:
-    """For the whole process, the libraries' warnings included. Tracebacks show no local variables: those hold what members
-    told us."""
+def configure(level: str = "info") -> None:
+    """For the whole process, the libraries' warnings included; ``level`` is the least that is told. A line carries what the
+    work it belongs to has bound (`structlog.contextvars`), its ``trace_id`` first of all. Tracebacks show no local variables:
+    those hold what members told us."""
     stamps: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -24,6 +26,7 @@ def configure() -> None:
     )
     structlog.configure(
         processors=[*stamps, *ending],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(_lossy(sys.stderr)),
         cache_logger_on_first_use=True,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import logging
 import signal
 import socket
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 SEND_BUFFER_BYTES = 16 * 1024
 BACKLOG = 4096
 GRACE_S = 5
+CUT_OFF_EARLIER_S = 1
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -48,6 +50,19 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self.listening = asyncio.Event()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Ends by itself within `GRACE_S`: a client that does not finish its request by then is cut off."""
+        cutting = asyncio.get_running_loop().call_later(GRACE_S - CUT_OFF_EARLIER_S, self._cut_off)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            cutting.cancel()
+
+    def _cut_off(self) -> None:
+        for connection in self.server_state.connections:
+            if connection.transport is not None:
+                connection.transport.abort()
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.listening.set()
@@ -57,8 +72,14 @@ class Server(uvicorn.Server):
         yield
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """uvicorn reports a request that the end of the process cancelled with a traceback, as if the application had failed."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], asyncio.CancelledError)
+
+
 def http_server(app: Any, websocket: type[asyncio.Protocol]) -> Server:
     """A server for `app` whose upgrades become `websocket` connections."""
+    logging.getLogger("uvicorn.error").addFilter(_is_news)
     return Server(
         uvicorn.Config(
             app,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -28,11 +28,24 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8080, ge=0, le=65535, description="Port for REST and WebSocket; 0 takes a free one.")
     insecure: bool = Field(False, description="Allow plaintext and development tokens; refused off loopback.")
-    simulator_speed: float = Field(1.0, gt=0, description="How many times faster the simulated clearinghouse answers.")
+    simulator_speed: float = Field(1.0, gt=0, description="How many times faster the simulated systems outside answer.")
     clearinghouse_url: str = Field(
         "", description="Base address of the clearinghouse; empty starts the simulator beside the platform."
     )
     clearinghouse_api_key: SecretStr = Field(SecretStr(""), description="API key for the clearinghouse.")
+    clearinghouse_provider_name: str = Field(
+        "Included Health", min_length=1, max_length=60, description="The organisation that payers are told is asking."
+    )
+    clearinghouse_provider_npi: str = Field(
+        "1999999984", pattern=r"^[0-9]{10}$", description="Its National Provider Identifier; the default is for tests."
+    )
+    enrollment_url: str = Field(
+        "", description="Base address of the enrollment system; empty starts the simulator beside the platform."
+    )
+    enrollment_api_key: SecretStr = Field(SecretStr(""), description="API key for the enrollment system.")
+    services: Path | None = Field(
+        None, description="Directory of further services, declared as TOML (docs/services.md); default: none."
+    )
     jwks: str = Field("", description="File or URL of the JWKS that verifies tokens; needed without --insecure.")
     issuers: Listed = Field((), description="Accepted `iss` claims; empty accepts any issuer whose key is in the JWKS.")
     allowed_origins: Listed = Field(
@@ -46,6 +59,13 @@ class Settings(BaseSettings):
     seed: Path | None = Field(None, description="Directory of members, accounts and staff as TOML; default: the demo members.")
     worker_concurrency: int = Field(64, ge=1, le=10_000, description="System tasks run at the same time.")
     retention_days: float = Field(7.0, ge=7, description="Days that a timeline keeps its events for replay.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least that is logged; debug tells of every request."
+    )
+    otlp_endpoint: str = Field(
+        "", description="Base address of an OpenTelemetry collector (OTLP over HTTP) for traces; empty sends none."
+    )
+    trace_share: float = Field(1.0, ge=0, le=1, description="Share of the traces begun here that are sent, 0 to 1.")
     drain_seconds: float = Field(5.0, ge=0, description="How long a stopping gateway spreads its goodbyes.")
 
     @field_validator("issuers", "allowed_origins", "trusted_proxies", "public_codes", mode="before")

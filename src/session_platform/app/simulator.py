@@ -1,4 +1,4 @@
-"""The clearinghouse simulator beside the platform: a process of its own that ends when its standard input closes."""
+"""The simulators beside the platform: a process of its own that ends when its standard input closes."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Simulator:
 async def _spawn(speed: float, port: str) -> tuple[Process, str]:
     """A simulator that listens, and its address. Raises `StartError`; then, and when cancelled, nothing is left of it."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "session_platform.simulators.clearinghouse", "--port", port, "--speed", str(speed)),
+        *(sys.executable, "-m", "session_platform.simulators", "--port", port, "--speed", str(speed)),
         stdin=PIPE,
         stdout=PIPE,
         stderr=DEVNULL,

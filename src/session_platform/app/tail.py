@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -15,7 +14,7 @@ from session_platform.app.terminal import EndpointOption, JsonOption, TokenOptio
 
 
 def tail(
-    member: Annotated[str | None, typer.Option(help="The member [default: the token's].")] = None,
+    member: Annotated[str | None, typer.Option(help="The member [default: the token's]; staff name one.")] = None,
     start: Annotated[str, typer.Option("--from", help="beginning, now, or a cursor to go on after.")] = "now",
     events: Annotated[list[str] | None, typer.Option(help="Short names or globs such as 'task.*'; may be repeated.")] = None,
     endpoint: EndpointOption = terminal.DEFAULT_ENDPOINT,
@@ -30,7 +29,7 @@ async def _tail(
     show: Callable[[sdk.Envelope], None], member: str | None, start: str, events: list[str], where: tuple[str, str]
 ) -> int:
     endpoint, token = where
-    member_id = terminal.member_of(token, member)
+    member_id = terminal.reader_of(token, member)
     names = [name.strip() for listed in events for name in listed.split(",")]
     async with sdk.DigitalSessionClient(endpoint, token=token, hydrate=False) as client:
         client.on("state", terminal.Reachability(endpoint, terminal.say).changed)
@@ -62,7 +61,7 @@ def _position(start: str) -> dict[str, Any]:
 def _printer(as_json: bool) -> Callable[[sdk.Envelope], None]:
     if as_json:
         return print_json
-    if not sys.stdout.isatty():
+    if not terminal.is_for_people():
         return print_line
     return _coloured()
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 import stat
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -40,19 +41,20 @@ class Reachability:
 
     def __init__(self, endpoint: str, tell: Callable[[str], None]) -> None:
         self._tell = tell
-        self._missing = f"{unreachable(endpoint)} Trying again."
+        self._endpoint = endpoint
+        self._reached = False
         self._told = False
 
-    def changed(self, state: str) -> None:
+    def changed(self, state: str, error: Exception | None) -> None:
         """A client's ``state`` handler."""
         if state == sdk.State.RECONNECTING and not self._told:
             self._told = True
-            self._tell(self._missing)
+            missing = f"{unreachable(self._endpoint, error)} Trying again."
+            self._tell("connection lost, reconnecting" if self._reached else missing)
         if state == sdk.State.CONNECTED:
             if self._told:
                 self._tell("connected")
-            self._told = False
-            self._missing = "connection lost, reconnecting"
+            self._told, self._reached = False, True
 
 
 def member_of(token: str, member: str | None) -> str:
@@ -71,9 +73,34 @@ def member_of(token: str, member: str | None) -> str:
     return str(claimed)
 
 
-def unreachable(endpoint: str) -> str:
-    """The platform is not there, and what to do about it."""
+def is_for_people() -> bool:
+    """Whether the output is a terminal."""
+    return sys.stdout.isatty()
+
+
+def reader_of(token: str, member: str | None) -> str:
+    """The member to look at: the token's own, or the one that a token of staff was given with. Raises CommandError."""
+    if not token or "staff_id" not in sdk.read_claims(token):
+        return member_of(token, member)
+    if member is None:
+        raise CommandError("The token is a staff member's: say whom to look at with --member ID.")
+    return member
+
+
+def unreachable(endpoint: str, error: BaseException | None = None) -> str:
+    """The platform is not there, as ``error`` says, and what to do about it."""
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error)):
+        return f"The certificate of {endpoint} is not trusted here: add its issuer with SSL_CERT_FILE, or check the address."
+    if any(isinstance(cause, ssl.SSLError) for cause in _causes(error)):
+        return f"What answers at {endpoint} does not speak TLS: name it with ws:// where it was started with --insecure."
     return f"The platform at {endpoint} cannot be reached: start it with `make run`, or name another one with --endpoint."
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """``error`` and all that lies beneath it."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def sentence(error: sdk.DigitalSessionError, endpoint: str) -> str:
@@ -82,22 +109,29 @@ def sentence(error: sdk.DigitalSessionError, endpoint: str) -> str:
         case sdk.AuthenticationError():
             return "The token is not accepted, it may have expired: `session-platform token --member ID` prints a new one."
         case sdk.UnavailableError():
-            return unreachable(endpoint)
+            return unreachable(endpoint, error)
+        case sdk.NotFoundError():
+            return "There is no such member, or the token does not open it: check --member and whose the token is."
         case sdk.ProtocolError():
             return f"{error.message} The endpoint is {endpoint}."
         case sdk.ValidationError() if error.errors:
-            first = error.errors[0]
-            return f"{error.message.rstrip('.')}: {first.get('pointer', '').strip('/')} {first.get('detail', '')}."
+            problems = "; ".join(
+                f"{each.get('pointer', '').strip('/')} {each.get('detail', '')}".strip() for each in error.errors
+            )
+            return f"{error.message.rstrip('.')}: {problems.rstrip('.')}."
         case _:
             return error.message
 
 
-def run(work: Coroutine[Any, Any, int], endpoint: str, *, interrupted: str = "", interrupted_status: int = 0) -> NoReturn:
-    """Run a command to its exit status. Errors become a sentence and 1; a closed pipe and Ctrl-C end it quietly."""
+def run(work: Coroutine[Any, Any, int], endpoint: str, *, interrupted: object = "", interrupted_status: int = 0) -> NoReturn:
+    """Run a command to its exit status. Errors become a sentence and 1; a closed pipe and Ctrl-C end it quietly.
+
+    ``interrupted`` is what there is to say, by then, to who ends it with Ctrl-C.
+    """
     try:
         status = asyncio.run(_until_the_pipe_closes(work))
     except KeyboardInterrupt:
-        say(interrupted)
+        say(str(interrupted))
         status = interrupted_status
     except BrokenPipeError:
         # What is still buffered has nowhere to go; without this the interpreter would complain at its end.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shlex
 import socket
 import sys
+import threading
 import traceback
 from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
@@ -18,7 +20,7 @@ from session_platform.access import is_loopback
 from session_platform.app import logs
 from session_platform.app.simulator import Simulator
 from session_platform.clock import SystemClock
-from session_platform.errors import Broken, StartError, Unavailable
+from session_platform.errors import Broken, StartError, Unavailable, kind_and_place
 
 if TYPE_CHECKING:
     from session_platform.app.settings import Settings
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 DEMO_MEMBER: Final = "M123456"
 DEMO_ACCOUNT: Final = "A789012"
 ACKNOWLEDGEMENTS_EVERY_S: Final = 1.0
+LEAVE_WITHIN_S: Final = 3.0
 TOKEN_FOR_S: Final = 3600
 
 _log = structlog.get_logger(__name__)
@@ -40,21 +43,60 @@ def run(settings: Settings) -> None:
         raise StartError("--insecure works on loopback only: leave --host out, or set up TLS and a JWKS.")
     if not settings.insecure and not settings.jwks:
         raise StartError("There is nothing to verify tokens with: set SESSION_PLATFORM_JWKS, or try it with --insecure.")
-    logs.configure()
+    _check_keys(settings.jwks)
+    logs.configure(settings.log_level)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings))
+        try:
+            runner.run(_serve(settings))
+        except Broken as broken:
+            _leave_within(LEAVE_WITHIN_S, 1, f"session-platform: {broken}\n")
+            raise
+        _leave_within(LEAVE_WITHIN_S, 0)
+
+
+def _leave_within(seconds: float, status: int, last_words: str = "") -> None:
+    """Everything is written down and closed; all that may still be there is somebody's function that takes no notice of being
+    stopped. It does not keep the process."""
+
+    def leave() -> None:
+        sys.stderr.write(last_words)
+        sys.stderr.flush()
+        os._exit(status)
+
+    timer = threading.Timer(seconds, leave)
+    timer.daemon = True
+    timer.start()
+
+
+def _check_keys(location: str) -> None:
+    """A JWKS file that cannot be used is said at once; an address may be away for a while, and ``/readyz`` says so meanwhile.
+    Raises `StartError`."""
+    if not location or location.startswith(("http://", "https://")):
+        return
+    from session_platform.access import read_jwks
+
+    try:
+        keys = read_jwks(Path(location).read_bytes())
+    except OSError as error:
+        raise StartError(f"SESSION_PLATFORM_JWKS names a file that cannot be read: {error.strerror or error}.") from None
+    except ValueError:
+        raise StartError("SESSION_PLATFORM_JWKS names a file that is no JWKS: it has to be JSON with a list of keys.") from None
+    if not keys:
+        raise StartError(
+            "SESSION_PLATFORM_JWKS names a file without a key that verifies tokens: RSA of 2048 bits, P-256 or Ed25519."
+        )
 
 
 async def _serve(settings: Settings) -> None:
     stopping = asyncio.Event()
     async with contextlib.AsyncExitStack() as stack:
-        # The simulator's process starts while this one imports.
-        starting = asyncio.create_task(_clearinghouse(stack, settings))
+        # The simulators' process starts while this one imports.
+        starting = asyncio.create_task(_simulator(stack, settings))
         await asyncio.sleep(0)
         from session_platform.app import serve, wiring
 
         simulator = await starting
-        url = settings.clearinghouse_url if simulator is None else simulator.url
+        url = "" if simulator is None else simulator.url
         parts = await wiring.embedded(settings, SystemClock(), url, stopping.is_set)
         stack.push_async_callback(_close, parts)
         listener = serve.listen(settings.host, settings.port)
@@ -72,9 +114,9 @@ async def _serve(settings: Settings) -> None:
             await serving
 
 
-async def _clearinghouse(stack: contextlib.AsyncExitStack, settings: Settings) -> Simulator | None:
-    """None: the settings name another clearinghouse."""
-    if settings.clearinghouse_url:
+async def _simulator(stack: contextlib.AsyncExitStack, settings: Settings) -> Simulator | None:
+    """None: the settings have an address for every system outside."""
+    if settings.clearinghouse_url and settings.enrollment_url:
         return None
     simulator = await Simulator.start(settings.simulator_speed)
     stack.push_async_callback(simulator.close)
@@ -86,9 +128,13 @@ async def _background(parts: Parts, simulator: Simulator | None) -> AsyncIterato
     """What runs beside the server. One that breaks ends the process: a supervisor starts a whole one, not half of one."""
     running = {
         "follower": parts.follower.run(),
+        "groups": parts.groups.run(),
+        "rights": parts.watch.run(),
         "monitor": parts.monitor.run(),
         "worker": parts.worker.run(),
+        "sealer": parts.sealer.run(),
         "upkeep": parts.upkeep.run(),
+        "tally": parts.tally.run(),
         "acknowledgements": _keep_acknowledgements(parts),
     }
     if simulator is not None:
@@ -114,9 +160,8 @@ async def _part(name: str, work: Coroutine[Any, Any, None]) -> None:
             first = first.exceptions[0]
         stack = traceback.extract_tb(first.__traceback__)
         _log.critical("part.broken", part=name, error=type(first).__name__, stack=stack.format())
-        place = f" at {Path(stack[-1].filename).name}:{stack[-1].lineno}" if stack else ""
         raise Broken(
-            f"The platform ended because its {name} broke ({type(first).__name__}{place}): start it again, "
+            f"The platform ended because its {name} broke ({kind_and_place(first)}): start it again, "
             "nothing acknowledged is lost; the log above says more for a report."
         ) from None
 
@@ -130,11 +175,13 @@ async def _keep_acknowledgements(parts: Parts) -> None:
 
 async def _close(parts: Parts) -> None:
     """Write down what was only noted, then close; a store that is away keeps nobody from ending."""
-    for flush in (parts.touches.flush, parts.acknowledgements.flush):
+    for flush in (parts.touches.flush, parts.acknowledgements.flush, parts.sealer.close):
         with contextlib.suppress(Unavailable):
             await flush()
     await parts.clearinghouse.aclose()
+    await parts.enrollment.aclose()
     await parts.store.close()
+    await asyncio.to_thread(parts.tracing.close)
 
 
 def _announce(settings: Settings, listener: socket.socket) -> None:

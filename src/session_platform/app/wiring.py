@@ -5,26 +5,48 @@ from __future__ import annotations
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
-from prometheus_client import CollectorRegistry
-
-from session_platform import careflow as work
-from session_platform import directory, eligibility, log, timeline
-from session_platform.access import Identity, KeyRing, OriginPolicy, Rights, TokenVerifier, TransportPolicy, jwks_at
+from session_platform import directory, eligibility, log, timeline, twin
+from session_platform.access import (
+    Identity,
+    KeyRing,
+    OriginPolicy,
+    Rights,
+    RightsWatch,
+    TokenVerifier,
+    TransportPolicy,
+    audit,
+    forget_past,
+    jwks_at,
+)
+from session_platform.app import wiring_careflow
 from session_platform.app.development import development_secret
 from session_platform.app.settings import Settings
 from session_platform.app.upkeep import Upkeep
-from session_platform.careflow import Careflow, Failed, Succeeded, TaskRun, Worker
+from session_platform.app.wiring_backends import backends, forget_published
+from session_platform.app.wiring_telemetry import (
+    Tally,
+    Telemetry,
+    census,
+    counting_resumes,
+    measured,
+    telemetry,
+    watched_executors,
+    watched_way,
+)
+from session_platform.careflow import Careflow, Worker, assigned
 from session_platform.clock import Clock
-from session_platform.eligibility import Checked, CheckRun, Clearinghouse, Eligibility
+from session_platform.eligibility import Clearinghouse, Eligibility
+from session_platform.enrollment import Enrollment, EnrollmentSystem
 from session_platform.errors import StartError
 from session_platform.gateway import Desk, Gate, Hub
 from session_platform.ids import IdMint
-from session_platform.sessions import ActiveWork, Monitor, Sessions, Touches
-from session_platform.store import Reader, Store, Tx
+from session_platform.sessions import ActiveWork, Monitor, Sessions, Touches, participates
+from session_platform.store import Reader, Store, StoredEvent, Tx
 from session_platform.store import secrets as kept_secrets
 from session_platform.store.sqlite import SqliteStore
+from session_platform.telemetry import Tracing, Way
 
 CURSOR_KEYS: Final = "cursor"
 CURSOR_KEY_BYTES: Final = 32
@@ -41,13 +63,19 @@ class Parts:
     """What a process runs and closes."""
 
     store: Store
+    watch: RightsWatch
     follower: log.Follower
+    groups: log.Groups
     acknowledgements: timeline.Acknowledgements
     touches: Touches
     monitor: Monitor
     worker: Worker
+    sealer: audit.Sealer
     upkeep: Upkeep
     clearinghouse: Clearinghouse
+    enrollment: EnrollmentSystem
+    tally: Tally
+    tracing: Tracing
     hub: Hub
     api: Callable[..., Awaitable[None]]
 
@@ -60,6 +88,8 @@ class _Ground:
     clock: Clock
     ids: IdMint
     store: Store
+    watch: RightsWatch
+    figures: Telemetry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +99,7 @@ class _Reading:
     codec: timeline.CursorCodec
     windows: timeline.Windows
     router: timeline.Router
+    way: Way[StoredEvent]
     follower: log.Follower
     history: timeline.History
     acknowledgements: timeline.Acknowledgements
@@ -82,7 +113,15 @@ class _Rooms:
     touches: Touches
     careflow: Careflow
     clearinghouse: Clearinghouse
-    checks: Eligibility
+    enrollment: EnrollmentSystem
+    doers: wiring_careflow.Doers
+
+
+class _Said(NamedTuple):
+    """What the platform says of itself, in sentences."""
+
+    troubles: Callable[[], list[str]]
+    notes: Callable[[], list[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,19 +134,24 @@ class _Door:
     transport: TransportPolicy
 
 
-async def embedded(settings: Settings, clock: Clock, clearinghouse_url: str, stopping: Callable[[], bool]) -> Parts:
-    """All of it in one process on SQLite. Raises `StartError`."""
+async def embedded(settings: Settings, clock: Clock, simulators_url: str, stopping: Callable[[], bool]) -> Parts:
+    """All of it in one process on SQLite; what has no address in the settings is simulated at ``simulators_url``. Raises
+    `StartError`."""
     ids = IdMint()
-    store = await SqliteStore.open(settings.data, clock, ids, public_codes=frozenset(settings.public_codes))
-    ground = _Ground(settings=settings, clock=clock, ids=ids, store=store)
+    figures = telemetry(settings)
+    opened = await SqliteStore.open(settings.data, clock, ids, public_codes=frozenset(settings.public_codes))
+    store = measured(opened, figures)
+    ground = _Ground(settings=settings, clock=clock, ids=ids, store=store, watch=RightsWatch(store, clock), figures=figures)
     await _settle(ground)
-    reading = await _reading(store)
-    rooms = _rooms(ground, clearinghouse_url)
+    await ground.watch.look()
+    reading = await _reading(ground)
+    rooms = _rooms(ground, simulators_url)
     door = _door(ground)
+    groups = log.Groups(log.Group(store, twin.GROUP, twin.handle, replayable=True))
     worker = Worker(
         store=store,
         careflow=rooms.careflow,
-        executors={"RTE_CHECK": _rte_check(rooms.checks)},
+        executors=watched_executors(wiring_careflow.executors(rooms.careflow.catalogue, rooms.doers), figures),
         clock=clock,
         owner=f"worker-{secrets.token_hex(4)}",
         concurrency=settings.worker_concurrency,
@@ -119,20 +163,35 @@ async def embedded(settings: Settings, clock: Clock, clearinghouse_url: str, sto
 
     def troubles() -> list[str]:
         stops = "The platform is stopping." if stopping() else None
-        said = (store.trouble(), reading.follower.trouble(), door.verifier.trouble(), stops)
+        said = (
+            store.trouble(),
+            reading.follower.trouble(),
+            groups.trouble(),
+            door.verifier.trouble(),
+            ground.watch.trouble(),
+            stops,
+        )
         return [sentence for sentence in said if sentence is not None]
 
+    hub, tally = _hub(ground, reading, rooms, door), Tally(store)
+    census(figures, hub, tally, groups.holding)
     return Parts(
         store=store,
+        tally=tally,
+        tracing=figures.tracing,
+        watch=ground.watch,
         follower=reading.follower,
+        groups=groups,
         acknowledgements=reading.acknowledgements,
         touches=rooms.touches,
         monitor=Monitor(store, rooms.sessions, rooms.touches, clock),
         worker=worker,
-        upkeep=Upkeep(store, clock, settings.retention_days),
+        sealer=audit.Sealer(store, clock, f"sealer-{secrets.token_hex(4)}"),
+        upkeep=Upkeep(store, clock, settings.retention_days, groups.names, (forget_past, forget_published)),
         clearinghouse=rooms.clearinghouse,
-        hub=_hub(ground, reading, rooms, door),
-        api=_api(ground, reading, rooms, door, troubles),
+        enrollment=rooms.enrollment,
+        hub=hub,
+        api=_api(ground, reading, rooms, door, _Said(troubles, lambda: [*groups.notes(), *worker.notes()])),
     )
 
 
@@ -142,15 +201,18 @@ async def _settle(ground: _Ground) -> None:
     await ground.store.run(lambda tx: directory.apply_seed(tx, seed))
 
 
-async def _reading(store: Store) -> _Reading:
+async def _reading(ground: _Ground) -> _Reading:
+    store = ground.store
     codec = timeline.CursorCodec(await _cursor_keys(store))
     windows = timeline.Windows(codec)
     router = timeline.Router(windows)
+    way = watched_way(router.publish, store, ground.figures)
     return _Reading(
         codec=codec,
         windows=windows,
         router=router,
-        follower=log.Follower(store, router.publish, router.ephemeral),
+        way=way,
+        follower=log.Follower(store, way.publish, router.ephemeral, ahead=ground.watch),
         history=timeline.History(store, windows, codec),
         acknowledgements=timeline.Acknowledgements(store),
     )
@@ -167,7 +229,7 @@ async def _cursor_keys(store: Store) -> Mapping[int, bytes]:
     return await store.run(keys)
 
 
-def _rooms(ground: _Ground, clearinghouse_url: str) -> _Rooms:
+def _rooms(ground: _Ground, simulators_url: str) -> _Rooms:
     def active_work(reader: Reader, session_id: str) -> ActiveWork:
         return ActiveWork(*Careflow.active_work(reader, session_id))
 
@@ -176,15 +238,27 @@ def _rooms(ground: _Ground, clearinghouse_url: str) -> _Rooms:
 
     touches = Touches(ground.store, ground.clock, active_work)
     room = Sessions(active_work, ended_work, touches.pending)
-    catalogue = work.load_catalogue(work.SERVICES, failures=_failures())
-    api_key = ground.settings.clearinghouse_api_key.get_secret_value()
-    clearinghouse = Clearinghouse(clearinghouse_url, api_key, ground.clock)
+    settings = ground.settings
+    clearinghouse = Clearinghouse(
+        settings.clearinghouse_url or simulators_url,
+        settings.clearinghouse_api_key.get_secret_value(),
+        ground.clock,
+        provider_name=ground.settings.clearinghouse_provider_name,
+        provider_npi=ground.settings.clearinghouse_provider_npi,
+    )
+    system = EnrollmentSystem(
+        settings.enrollment_url or f"{simulators_url}/enrollment", settings.enrollment_api_key.get_secret_value()
+    )
     return _Rooms(
         sessions=room,
         touches=touches,
-        careflow=Careflow(catalogue, room.request_opened, room.request_closed),
+        careflow=wiring_careflow.introduced(wiring_careflow.catalogue(settings), room),
         clearinghouse=clearinghouse,
-        checks=Eligibility(ground.store, clearinghouse, directory.account, directory.holders),
+        enrollment=system,
+        doers=wiring_careflow.Doers(
+            checks=Eligibility(ground.store, clearinghouse, directory.account, directory.holders),
+            enrollment=Enrollment(system),
+        ),
     )
 
 
@@ -196,8 +270,9 @@ def _door(ground: _Ground) -> _Door:
             KeyRing(jwks_at(settings.jwks), ground.clock) if settings.jwks else None,
             development_secret=development_secret(settings.data) if settings.insecure else None,
             issuers=settings.issuers,
+            watch=ground.watch,
         ),
-        rights=Rights((), _accounts_of),
+        rights=Rights((participates, assigned, directory.on_panel), _accounts_of),
         origins=origins,
         transport=transport,
     )
@@ -216,6 +291,7 @@ def _hub(ground: _Ground, reading: _Reading, rooms: _Rooms, door: _Door) -> Hub:
         codec=reading.codec,
         verifier=door.verifier,
         rights=door.rights,
+        watch=ground.watch,
         acknowledgements=reading.acknowledgements,
         session_owner=rooms.sessions.owner,
         request_owner=rooms.careflow.owner,
@@ -223,13 +299,12 @@ def _hub(ground: _Ground, reading: _Reading, rooms: _Rooms, door: _Door) -> Hub:
         flags=_flags,
         clock=ground.clock,
         ids=ground.ids,
+        located=counting_resumes(ground.figures.registry),
     )
-    return Hub(desk, Gate(door.origins, door.transport.plaintext_refused))
+    return Hub(desk, Gate(door.origins, door.transport.plaintext_refused), turns=reading.way)
 
 
-def _api(
-    ground: _Ground, reading: _Reading, rooms: _Rooms, door: _Door, troubles: Callable[[], list[str]]
-) -> Callable[..., Awaitable[None]]:
+def _api(ground: _Ground, reading: _Reading, rooms: _Rooms, door: _Door, said: _Said) -> Callable[..., Awaitable[None]]:
     from session_platform import api
 
     return api.build(
@@ -246,9 +321,13 @@ def _api(
             careflow=rooms.careflow,
             coverage_of=eligibility.coverage_of,
             coverage_at=eligibility.coverage_at,
+            twin=twin.read,
+            ingest=backends(ground.store, rooms.sessions, rooms.careflow),
             flags=_flags,
-            troubles=troubles,
-            registry=CollectorRegistry(),
+            troubles=said.troubles,
+            notes=said.notes,
+            registry=ground.figures.registry,
+            tracing=ground.figures.tracing,
         )
     )
 
@@ -268,36 +347,6 @@ def _flags(_: Identity) -> Mapping[str, bool]:
     return FLAGS
 
 
-def _accounts_of(reader: Reader, member_id: str) -> tuple[str, ...]:
+def _accounts_of(reader: Reader, member_id: str) -> tuple[str, ...] | None:
     member = directory.member(reader, member_id)
-    return () if member is None else member.account_ids
-
-
-def _failures() -> Mapping[str, work.Failure]:
-    """What a coverage check can fail with, in careflow's terms."""
-    return {
-        code: work.Failure(message=failure.message, retryable=failure.retryable, answered=failure.answered)
-        for code, failure in eligibility.FAILURES.items()
-    }
-
-
-def _rte_check(checks: Eligibility) -> work.Executor:
-    """Careflow's attempt becomes eligibility's, and its outcome careflow's: the two rooms are strangers."""
-
-    async def execute(run: TaskRun) -> work.Outcome:
-        outcome = await checks.check(
-            CheckRun(
-                task_id=run.task_id,
-                attempt=run.attempt,
-                try_number=run.try_number,
-                service_request_id=run.service_request_id,
-                session_id=run.session_id,
-                member_id=run.member_id,
-                account_id=run.subject or "",
-            )
-        )
-        if isinstance(outcome, Checked):
-            return Succeeded(outcome.result, outcome.apply, outcome.timelines)
-        return Failed(outcome.code, outcome.payer_errors, outcome.apply, outcome.timelines, outcome.retryable)
-
-    return execute
+    return None if member is None else member.account_ids

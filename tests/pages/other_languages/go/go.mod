@@ -1,0 +1,3 @@
+module example.org/scheduling
+
+go 1.22
