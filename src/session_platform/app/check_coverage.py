@@ -10,6 +10,7 @@ import typer
 
 import digital_session as sdk
 from session_platform.app import following, terminal
+from session_platform.app.coverage_words import benefit_cells, period
 from session_platform.app.terminal import EndpointOption, JsonOption, TokenOption
 
 # The platform's text for a failure says what to do, except where only the payer knows.
@@ -60,38 +61,3 @@ def tell_coverage(result: Mapping[str, Any]) -> None:
         *what, deductible, out_of_pocket = benefit_cells(benefit)
         rest = (f"deductible {deductible}" if deductible else "", f"out of pocket {out_of_pocket}" if out_of_pocket else "")
         following.line("benefit", *what, *rest)
-
-
-def period(result: Mapping[str, Any]) -> str:
-    """From when until when the coverage holds, as far as the payer says."""
-    start, end = result.get("effective_date", ""), result.get("termination_date", "")
-    return f"{start} to {end}" if start and end else f"from {start}" if start else f"until {end}" if end else ""
-
-
-def benefit_cells(benefit: Mapping[str, Any]) -> tuple[str, ...]:
-    """Service, for whom, network, the member's share, deductible, out of pocket: a text each, empty where nothing is known."""
-    network = {True: "in network", False: "out of network"}.get(benefit.get("in_network", None), "")
-    coinsurance = benefit.get("coinsurance_percent")
-    shares = [
-        f"copay {money(benefit['copay'])}" if benefit.get("copay") else "",
-        f"coinsurance {coinsurance:g}%" if coinsurance is not None else "",
-    ]
-    return (
-        str(benefit.get("service_type") or benefit.get("service_type_code") or ""),
-        str(benefit.get("coverage_level", "")),
-        network,
-        ", ".join(share for share in shares if share),
-        _left("deductible", benefit),
-        _left("out_of_pocket", benefit),
-    )
-
-
-def money(amount: Mapping[str, Any]) -> str:
-    """Such as ``25.00 USD``."""
-    return f"{amount.get('amount', '')} {amount.get('currency', '')}".strip()
-
-
-def _left(field: str, benefit: Mapping[str, Any]) -> str:
-    whole, rest = benefit.get(field), benefit.get(f"{field}_remaining")
-    parts = [money(whole) if whole else "", f"{money(rest)} left" if rest else ""]
-    return ", ".join(part for part in parts if part)

@@ -10,7 +10,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from session_platform.app.check_coverage import benefit_cells, period
+from session_platform.app.coverage_words import benefit_cells, period
 
 _WIDEST = 1000
 _COLOUR = {"ACTIVE": "bold green", "TERMINATED": "bold red", "INACTIVE": "bold red"}
