@@ -33,7 +33,11 @@ class SessionToOpen(Body):
     type: Annotated[SessionType, Field(strict=False)]
     channel: Annotated[SessionChannel, Field(strict=False)]
     intent: Annotated[Text, Field(max_length=INTENT_MAX_CHARS)] | None = None
-    metadata: Annotated[dict[Text, Text], Field(max_length=METADATA_MAX_KEYS)] | None = None
+    # The document would otherwise say that a name which is no `Text` may have any value.
+    metadata: (
+        Annotated[dict[Text, Text], Field(max_length=METADATA_MAX_KEYS, json_schema_extra={"additionalProperties": False})]
+        | None
+    ) = None
     device_id: Annotated[Text, Field(min_length=1, max_length=DEVICE_ID_MAX_CHARS)] | None = None
     member_id: Id | None = None
     participants: Annotated[list[Id], Field(max_length=PARTICIPANTS_MAX)] | None = None
