@@ -258,6 +258,16 @@ class Stage:
         """It ends, together with the event."""
         await self._relate(_TAKE, member, staff, *events)
 
+    async def care_is_renewed(self, member: str = MEMBER, staff: str = STAFF) -> None:
+        """One care relationship ends and another begins, at the same moment: there is no time without one."""
+
+        def command(tx: Tx) -> None:
+            for sql in (_TAKE, _PUT):
+                tx.execute(sql, staff_id=staff, member_id=member)
+                rights_changed(tx, member, staff)
+
+        await self.store.run(command, member)
+
     async def _relate(self, sql: str, member: str, staff: str, *events: DurableEvent) -> None:
         def command(tx: Tx) -> None:
             tx.execute(sql, staff_id=staff, member_id=member)

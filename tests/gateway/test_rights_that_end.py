@@ -92,8 +92,7 @@ async def test_a_right_that_another_relationship_still_gives_leaves_the_stream_a
         for number in range(5):
             await stage.store.run(lambda tx: rights_changed(tx, MEMBER), MEMBER)
             await stage.emit(processing(number))
-        await stage.care_ends()
-        await stage.care()
+        await stage.care_is_renewed()
         await stage.emit(processing(5))
         assert await percents(socket, 6) == list(range(6))
 
