@@ -215,7 +215,8 @@ async def test_who_waited_for_the_dead_joins_the_one_that_took_over(store: Sqlit
     payer = Payer()
     again = asyncio.create_task(process(store, clock).settle(question(), payer.ask))
     await payer.asked.get()
-    await until_waiting(store, waiting)
+    for _ in range(20):  # long enough to look again: who looks only after the answer asks anew, and may
+        await until_waiting(store, waiting)
     payer.reply(Answered(b"theirs"))
     assert body(await again) == body(await waiting) == b"theirs"
 
