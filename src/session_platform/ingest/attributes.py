@@ -14,6 +14,7 @@ from session_platform.contract import Attribute, EventSpec, spec_of_type
 from session_platform.errors import FieldProblem
 from session_platform.ingest.binding import RawEvent
 from session_platform.store.port import Marks
+from session_platform.telemetry import trace_id
 
 TEXT_MAX_CHARS: Final = 256
 """Of ``id`` and ``source``."""
@@ -27,7 +28,6 @@ _NAME: Final = re.compile(r"[a-z0-9]{1,64}")
 _URI_REFERENCE: Final = re.compile(r"(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+")
 _URIS: Final = frozenset({"source", "dataschema"})
 _JSON_TYPE: Final = re.compile(r'application/json\s*(?:;\s*charset="?utf-?8"?\s*)?', re.IGNORECASE)
-_TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 # CloudEvents' String: no control characters, no noncharacters.
 _NO_TEXT: Final = re.compile("[\x00-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]")
 _Moment = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -121,7 +121,7 @@ def _marks(given: Mapping[str, Any]) -> Marks:
     traceparent = given.get("traceparent", "")
     return Marks(
         time=_moment(given["time"]) if "time" in given else None,
-        traceparent=traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
+        traceparent=None if trace_id(traceparent) is None else traceparent,
         extensions=MappingProxyType(extensions),
     )
 
