@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Set
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final
 
 from session_platform.clock import Clock
-from session_platform.contract import DEFAULT_PUBLIC_CODES, SealedEphemeral
-from session_platform.errors import Unavailable
+from session_platform.contract import DEFAULT_PUBLIC_CODES
 from session_platform.ids import IdMint
+from session_platform.store.awaited import AwaitedStore
 from session_platform.store.delivery import Delivery
 from session_platform.store.emission import Stamp
 from session_platform.store.port import Reader, Tx
@@ -20,22 +20,18 @@ from session_platform.store.sqlite.directory_lock import DirectoryLock
 from session_platform.store.sqlite.readers import Query, Readers
 from session_platform.store.sqlite.writer import Writer
 
-R = TypeVar("R")
-
 READERS: Final = 3
 
 
-class SqliteStore:
+class SqliteStore(AwaitedStore):
     """A `Store` in one directory, for the event loop that opened it."""
 
     def __init__(self, lock: DirectoryLock, writer: Writer, readers: Readers, delivery: Delivery) -> None:
         """Use `open`."""
+        super().__init__(delivery)
         self._lock = lock
         self._writer = writer
         self._readers = readers
-        self._delivery = delivery
-        self._loop = asyncio.get_running_loop()
-        self._closing: asyncio.Future[None] | None = None
 
     @classmethod
     async def open(
@@ -57,37 +53,21 @@ class SqliteStore:
         lock, writer, readers = await asyncio.to_thread(_start, directory, delivery, stamp, vfs)
         return cls(lock, writer, readers, delivery)
 
-    async def run(self, command: Callable[[Tx], R], /, *timelines: str, traceparent: str | None = None) -> R:
-        self._refuse_when_closing()
-        future: asyncio.Future[R] = self._loop.create_future()
+    def _submit_command(
+        self, command: Callable[[Tx], Any], timelines: tuple[str, ...], traceparent: str | None, future: asyncio.Future[Any]
+    ) -> None:
         self._writer.submit(Job(command, timelines, traceparent, future))
-        return await future
 
-    async def read(self, query: Callable[[Reader], R], /) -> R:
-        self._refuse_when_closing()
-        future: asyncio.Future[R] = self._loop.create_future()
+    def _submit_query(self, query: Callable[[Reader], Any], future: asyncio.Future[Any]) -> None:
         self._readers.submit(Query(query, future))
-        return await future
-
-    def on_commit(self, callback: Callable[[Sequence[SealedEphemeral]], None], /) -> None:
-        self._delivery.on_commit(callback)
 
     def trouble(self) -> str | None:
         return self._writer.trouble or self._readers.trouble
-
-    async def close(self) -> None:
-        if self._closing is None:
-            self._closing = asyncio.ensure_future(asyncio.to_thread(self._stop))
-        await asyncio.shield(self._closing)
 
     def _stop(self) -> None:
         self._readers.stop()
         self._writer.stop()
         self._lock.release()
-
-    def _refuse_when_closing(self) -> None:
-        if self._closing is not None:
-            raise Unavailable
 
 
 def _start(directory: Path, delivery: Delivery, stamp: Stamp, vfs: str | None) -> tuple[DirectoryLock, Writer, Readers]:
